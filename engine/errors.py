@@ -1,0 +1,37 @@
+"""The errors a user can cause. Each message says what was wrong, the value, what is accepted, the remedy."""
+
+
+class StylizeError(Exception):
+    """Base of everything a front end may show to its user word for word."""
+
+
+class ImageError(StylizeError):
+    """A picture that cannot be read or written: broken, too large, of an unknown format, disk full."""
+
+
+class DetectorError(StylizeError):
+    """A face detector that cannot run, for example because its weights are missing."""
+
+
+class PackError(StylizeError):
+    """A style pack that is missing, incomplete, altered, or does not fit its card."""
+
+
+class CheckpointError(StylizeError):
+    """Weights that cannot be read safely, or that do not describe a network we know."""
+
+
+class OptionError(StylizeError):
+    """An option outside of what it accepts."""
+
+
+class DataError(StylizeError):
+    """A training set that cannot be trained on."""
+
+
+class TrainingError(StylizeError):
+    """A training run that cannot start, resume, or go on."""
+
+
+class Cancelled(StylizeError):
+    """The user stopped the job; nothing half-written is left behind."""

@@ -1,0 +1,1 @@
+"""First-order motion and everything about time."""

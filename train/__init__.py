@@ -1,0 +1,1 @@
+"""Training recipes (run as `python -m train.NAME`) and the parts they share."""
