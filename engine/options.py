@@ -1,0 +1,225 @@
+"""`StylizeOptions`: everything a user can choose for one picture.
+
+Command line flags, sliders, HTTP arguments and the JSON beside every result are derived from the
+fields of this one dataclass, so an option is written down once. No torch here: `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from engine.errors import OptionError
+
+MAXIMUM_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One option as a front end needs it: what to call it, what it accepts, where it starts.
+
+    `kind` is "float", "int", "bool" or "str"; `minimum`, `maximum` and `step` are None where there is
+    no range; `choices` is empty where any text goes. `choices_only` is False where more than the
+    choices is accepted.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    label: str
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    choices_only: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line: `--truncation-psi`."""
+        return "--" + self.name.replace("_", "-")
+
+    def check(self, value: Any) -> Any:
+        """Return `value` in the type of this option, or raise OptionError saying what is accepted."""
+        if self.kind == "bool":
+            return self._expect(isinstance(value, bool), value, "true or false")
+        if self.kind == "str":
+            return self._check_text(value)
+        return self._check_number(value)
+
+    def _check_number(self, value: Any) -> float | int:
+        noun = "a whole number" if self.kind == "int" else "a number"
+        accepted = f"{noun} from {self.minimum} to {self.maximum}"
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        self._expect(is_number, value, accepted)
+        inside = math.isfinite(value) and self.minimum <= value <= self.maximum
+        self._expect(inside and (self.kind == "float" or value == int(value)), value, accepted)
+        return float(value) if self.kind == "float" else int(value)
+
+    def _check_text(self, value: Any) -> str | None:
+        if value is None and self.default is None:
+            return None
+        accepted = "one of " + ", ".join(self.choices) if self.choices else "text"
+        self._expect(isinstance(value, str) and value != "", value, accepted)
+        is_free = not (self.choices and self.choices_only)
+        return self._expect(is_free or value in self.choices, value, accepted)
+
+    def _expect(self, is_accepted: bool, value: Any, accepted: str) -> Any:
+        if not is_accepted:
+            message = f"{self.name} is {value!r}; it must be {accepted}: change {self.flag}"
+            raise OptionError(message)
+        return value
+
+
+def _option(default: Any, label: str, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"label": label, "help": help, **limits})
+
+
+@dataclass(frozen=True)
+class StylizeOptions:
+    """The choices for one picture: immutable, checked on creation (OptionError)."""
+
+    strength: float = _option(
+        1.0,
+        "Strength",
+        "how far from the photo (0) to the full style (1)",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    truncation_psi: float = _option(
+        1.0,
+        "Truncation",
+        "1 keeps the face as it was read; lower pulls it toward the average face: cleaner, less alike",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    seed: int = _option(
+        0,
+        "Seed",
+        "number behind the random draws: same seed, same picture",
+        minimum=0,
+        maximum=MAXIMUM_SEED,
+        step=1,
+    )
+    samples: int = _option(
+        1,
+        "Samples",
+        "1 takes the most probable reading of the face; more draws several, keeps the most typical",
+        minimum=1,
+        maximum=16,
+        step=1,
+    )
+    attribute: str | None = _option(
+        None, "Attribute", "attribute path of the style, by name; left out: the style decides"
+    )
+    faces: str = _option(
+        "all",
+        "Faces",
+        "all, largest, or numbers of faces from 0 (the largest) as in 0 or 0,2",
+        choices=("all", "largest"),
+        choices_only=False,
+    )
+    whole_photo: bool = _option(
+        True, "Whole photo", "paste the faces back into the photo; off: only the square crop"
+    )
+    color: str = _option(
+        "style",
+        "Colour",
+        "colours of the style, or keep those of the photo",
+        choices=("style", "keep"),
+    )
+    output_size: int = _option(
+        0,
+        "Output size",
+        "longest side of the picture in pixels; 0: as large as it comes",
+        minimum=0,
+        maximum=4096,
+        step=64,
+    )
+
+    def __post_init__(self) -> None:
+        for option in self.describe().values():
+            object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
+        self._check_faces()
+
+    def _check_faces(self) -> None:
+        are_numbers = all(n.isascii() and n.isdigit() for n in self.faces.split(","))
+        if self.faces not in ("all", "largest") and not are_numbers:
+            raise OptionError(
+                f"faces is {self.faces!r}; it must be all, largest, or numbers of faces "
+                "such as 0 or 0,2: change --faces"
+            )
+
+    def select(self, num_faces: int) -> list[int]:
+        """Return the indexes of the faces to stylize out of `num_faces`, which are ordered largest first.
+
+        Numbers beyond the faces of this photo select nothing, so that a batch with `--faces 1` goes on.
+        """
+        if self.faces == "all":
+            return list(range(num_faces))
+        if self.faces == "largest":
+            return list(range(min(1, num_faces)))
+        return [
+            index for index in dict.fromkeys(map(int, self.faces.split(","))) if index < num_faces
+        ]
+
+    @classmethod
+    def describe(cls) -> dict[str, OptionField]:
+        """Return every option by name, in the order to show them, for sliders and API arguments."""
+        return dict(_DESCRIPTION)
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add a flag per option. One left out stays None, so that a style's default steps in."""
+        group = parser.add_argument_group("options (left out: the style's own default)")
+        for option in _DESCRIPTION.values():
+            group.add_argument(option.flag, default=None, help=option.help, **_flag_type(option))
+
+    @classmethod
+    def from_arguments(
+        cls, arguments: argparse.Namespace, defaults: StylizeOptions | None = None
+    ) -> StylizeOptions:
+        """Return the options of a parsed command line over `defaults` (a style's, or those of the class)."""
+        given = {name: getattr(arguments, name, None) for name in _DESCRIPTION}
+        return cls.from_dict({k: v for k, v in given.items() if v is not None}, defaults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], defaults: StylizeOptions | None = None
+    ) -> StylizeOptions:
+        """Return the options in `values` over `defaults`; raises OptionError for a name that is no option."""
+        unknown = sorted(set(values) - set(_DESCRIPTION))
+        if unknown:
+            known = ", ".join(_DESCRIPTION)
+            raise OptionError(f"unknown option {unknown[0]!r}; the options are {known}: remove it")
+        return cls(**{**(defaults.to_dict() if defaults else {}), **values})
+
+
+def _flag_type(option: OptionField) -> dict[str, Any]:
+    if option.kind == "bool":
+        return {"action": argparse.BooleanOptionalAction}
+    if option.kind == "str":
+        has_fixed_choices = option.choices and option.choices_only
+        return {"choices": option.choices} if has_fixed_choices else {"metavar": "WHICH"}
+    numbers = f"{option.minimum}-{option.maximum}"
+    return {"type": {"int": int, "float": float}[option.kind], "metavar": numbers}
+
+
+def _describe() -> dict[str, OptionField]:
+    kinds = {"str | None": "str"}
+    return {
+        f.name: OptionField(f.name, kinds.get(f.type, f.type), f.default, **f.metadata)
+        for f in fields(StylizeOptions)
+    }
+
+
+_DESCRIPTION = _describe()
