@@ -21,8 +21,8 @@ MAXIMUM_SEED = 2**31 - 1
 class OptionField:
     """One option as a front end needs it: what to call it, what it accepts, where it starts.
 
-    `kind` is "float", "int", "bool" or "str"; `minimum`, `maximum` and `step` are None where there is
-    no range; `choices` is empty where any text goes. `choices_only` is False where more than the
+    `kind` is "float", "int", "bool" or "str"; `minimum`, `maximum` and `step` are None where there
+    is no range; `choices` is empty where any text goes. `choices_only` is False where more than the
     choices is accepted.
     """
 
@@ -43,7 +43,7 @@ class OptionField:
         return "--" + self.name.replace("_", "-")
 
     def check(self, value: Any) -> Any:
-        """Return `value` in the type of this option, or raise OptionError saying what is accepted."""
+        """Return `value` in the type of this option; raises OptionError with what is accepted."""
         if self.kind == "bool":
             return self._expect(isinstance(value, bool), value, "true or false")
         if self.kind == "str":
@@ -93,7 +93,7 @@ class StylizeOptions:
     truncation_psi: float = _option(
         1.0,
         "Truncation",
-        "1 keeps the face as it was read; lower pulls it toward the average face: cleaner, less alike",
+        "1 keeps the face as it was read; lower pulls it to the average face: cleaner, less alike",
         minimum=0.0,
         maximum=1.0,
         step=0.05,
@@ -156,9 +156,9 @@ class StylizeOptions:
             )
 
     def select(self, num_faces: int) -> list[int]:
-        """Return the indexes of the faces to stylize out of `num_faces`, which are ordered largest first.
+        """Return the indexes of the faces to stylize out of `num_faces`, ordered largest first.
 
-        Numbers beyond the faces of this photo select nothing, so that a batch with `--faces 1` goes on.
+        Numbers beyond the faces of a photo select nothing: a batch with `--faces 1` goes on.
         """
         if self.faces == "all":
             return list(range(num_faces))
@@ -184,7 +184,7 @@ class StylizeOptions:
     def from_arguments(
         cls, arguments: argparse.Namespace, defaults: StylizeOptions | None = None
     ) -> StylizeOptions:
-        """Return the options of a parsed command line over `defaults` (a style's, or those of the class)."""
+        """Return the options of a parsed command line over `defaults` (those of a style)."""
         given = {name: getattr(arguments, name, None) for name in _DESCRIPTION}
         return cls.from_dict({k: v for k, v in given.items() if v is not None}, defaults)
 
@@ -196,7 +196,7 @@ class StylizeOptions:
     def from_dict(
         cls, values: Mapping[str, Any], defaults: StylizeOptions | None = None
     ) -> StylizeOptions:
-        """Return the options in `values` over `defaults`; raises OptionError for a name that is no option."""
+        """Return the options in `values` over `defaults`; an unknown name is an OptionError."""
         unknown = sorted(set(values) - set(_DESCRIPTION))
         if unknown:
             known = ", ".join(_DESCRIPTION)

@@ -1,7 +1,7 @@
-"""Where the networks run: one decision on device, number format and threads, with its reason as text.
+"""Where the networks run: one decision on device, number format and threads, with its reason.
 
-Nothing else in the project names a device. `STYLIZE_DEVICE` and `STYLIZE_DTYPE` override the choice,
-arguments override both.
+Nothing else in the project names a device. `STYLIZE_DEVICE` and `STYLIZE_DTYPE` override the
+choice, arguments override both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Runtime:
 
 
 def pick_runtime(device: str | None = None, dtype: str | None = None) -> Runtime:
-    """Decide where to run, and set torch's number of threads to the processors this process may use.
+    """Decide where to run, and let torch use as many threads as this process has processors.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:1", "mps"; None asks `STYLIZE_DEVICE`, else auto
@@ -57,7 +57,7 @@ def available_processors(
 ) -> int:
     """Return how many processors this process may use.
 
-    That is OMP_NUM_THREADS if set, else the processor affinity, capped by the quota of the container.
+    That is OMP_NUM_THREADS if set, else the affinity, capped by the quota of the container.
     """
     wanted = environment.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
@@ -125,7 +125,8 @@ def _pick_dtype(device: torch.device, wish: str, source: str) -> tuple[torch.dty
         raise OptionError(f"{source} is no number format; accepted are auto, {accepted}")
     if wish == "float16" and device.type == "cpu":
         raise OptionError(
-            f"{source} is slow and overflows on a CPU; accepted there are float32 and bfloat16: use auto"
+            f"{source} is slow and overflows on a CPU; "
+            "accepted there are float32 and bfloat16: use auto"
         )
     return DTYPES[wish], f"{wish}: asked for by {source}"
 
@@ -158,7 +159,7 @@ def _bfloat16_instructions() -> str:
 
 
 def _cgroup_processors(cgroup: Path) -> float | None:
-    """Read the quota of a container in processors, cgroup v2 (`cpu.max`) or v1; None if unlimited."""
+    """Read the quota of a container in processors, cgroup v2 or v1; None if unlimited."""
     try:
         if (cgroup / "cpu.max").exists():
             quota, period = (cgroup / "cpu.max").read_text().split()
