@@ -54,7 +54,12 @@ ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 
 CUDA_HOMES = ("engine/runtime.py", "engine/ops/")
 PRINTING_FILES = ("app.py", "demo/", "tests/")
-PRINTING_MAINS = ("train/", "engine/benchmark.py")
+# Elsewhere the functions that are a command line: run_recipe is the one all recipes share.
+PRINTING_FUNCTIONS = {
+    "train/": "main",
+    "train/config.py": "run_recipe",
+    "engine/benchmark.py": "main",
+}
 MAX_LINES, MAX_MODEL_LINES, MAX_FUNCTION_LINES = 300, 500, 80
 NAMELESS = {"utils", "util", "misc", "common", "helpers", "helper", "tools"}
 
@@ -163,15 +168,15 @@ def check_cuda(path: str, text: str) -> list[str]:
 
 
 def check_print(path: str, text: str) -> list[str]:
-    """Only front ends print, and in train and the benchmark only their command line `main`."""
+    """Only front ends print, and elsewhere the functions that are a command line."""
     if path.startswith(PRINTING_FILES):
         return []
     tree = ast.parse(text)
     allowed: set[ast.AST] = set()
-    if path.startswith(PRINTING_MAINS) and '__name__ == "__main__"' in text:
-        for node in ast.walk(tree):
-            if isinstance(node, Function) and node.name == "main":
-                allowed.update(ast.walk(node))
+    names = {name for prefix, name in PRINTING_FUNCTIONS.items() if path.startswith(prefix)}
+    for node in tree.body:
+        if isinstance(node, Function) and node.name in names:
+            allowed.update(ast.walk(node))
     return [
         f"{at(path, node)} print outside of a front end"
         for node in ast.walk(tree)
