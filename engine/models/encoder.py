@@ -1,0 +1,307 @@
+"""Feature pyramid encoder: photo in, one code per generator layer out; deterministic or variational.
+
+Implements the encoder of pixel2style2pixel (Richardson et al. 2021, arXiv 2008.00951, section 3)
+and, with `variational=True`, the hierarchical variational encoder of AgileGAN (Song et al. 2021,
+section 3.2): linear heads shared by all codes turn each of them into mean and log variance of a
+Gaussian in Z+.
+
+Two things go beyond the public networks. Widths, units and the input size are free. And
+`shared_blocks=True` is what AgileGAN's text says ("each level's feature map goes through a separate
+sub-encoder block to produce a 6x512 code") where its public code, like pSp's, has one stack of
+convolutions per code: a twelfth of the arithmetic for the narrow packs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.errors import CheckpointError, ImageError
+from engine.models.irse import UNITS_50, WIDTHS_50, Trunk, initialize_convolutions, trunk_sizes
+
+HEAD_SLOPE = 0.01  # PyTorch's default in the public networks, not StyleGAN's 0.2
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer with weights drawn from N(0, 1) and scaled at run time (Karras et al. 2018, section 4.1)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.gain = 1 / math.sqrt(in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` [N, in] to [N, out]."""
+        return F.linear(x * self.gain, self.weight, self.bias)
+
+
+class ConvStack(nn.Module):
+    """log2(spatial) stride-2 3x3 convolutions with LeakyReLU: a feature map becomes a vector."""
+
+    def __init__(self, channels: int, spatial: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(int(math.log2(spatial))):
+            layers += [nn.Conv2d(channels, channels, 3, 2, 1), nn.LeakyReLU(HEAD_SLOPE)]
+        self.convs = nn.Sequential(*layers)
+
+    def reduce(self, features: Tensor) -> Tensor:
+        """Map `features` [N, C, spatial, spatial] to [N, C]."""
+        return self.convs(features).flatten(1)
+
+
+class StyleHead(ConvStack):
+    """pSp's map2style: the convolutions and the equalised linear layer of one code."""
+
+    def __init__(self, channels: int, style_dim: int, spatial: int) -> None:
+        super().__init__(channels, spatial)
+        self.linear = EqualizedLinear(channels, style_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `features` [N, C, spatial, spatial] to one code [N, style_dim]."""
+        return self.linear(self.reduce(features))
+
+
+class SubEncoder(ConvStack):
+    """AgileGAN's sub-encoder block: the convolutions of one level and one equalised linear layer per code of it."""
+
+    def __init__(self, channels: int, style_dim: int, spatial: int, num_codes: int) -> None:
+        super().__init__(channels, spatial)
+        self.linears = nn.ModuleList(EqualizedLinear(channels, style_dim) for _ in range(num_codes))
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Map `features` [N, C, spatial, spatial] to the codes of the level, each [N, style_dim]."""
+        vector = self.reduce(features)
+        return [linear(vector) for linear in self.linears]
+
+
+class FeaturePyramidEncoder(Trunk):
+    """IR-SE trunk, three-level feature pyramid, one code per generator layer.
+
+    Args:
+        num_ws: number of codes L, 2 log2(resolution) - 2 of the generator.
+        input_size: side S of the picture, 16 times a power of two >= 2; the pyramid has S/16, S/8
+            and S/4.
+        widths, units, in_channels: see `Trunk`.
+        style_dim: length of a code.
+        feature_dim: channels of the pyramid; None: widths[-1], as in the public networks.
+        levels: number of codes read from the coarse and from the medium level, the rest from the
+            fine one: (3, 4) in the public weights, equal thirds ((6, 6) of 18) in AgileGAN's text.
+        variational: add the shared heads of mean and log variance.
+        shared_blocks: one sub-encoder per level instead of one stack of convolutions per code.
+        initial_logvar: log variance an untrained encoder answers; 0 is the prior (the public
+            initialisation), a negative one lets the content through the sampling from the first
+            step on.
+    """
+
+    def __init__(
+        self,
+        num_ws: int,
+        *,
+        input_size: int = 256,
+        widths: Sequence[int] = WIDTHS_50,
+        units: Sequence[int] = UNITS_50,
+        in_channels: int = 3,
+        style_dim: int = 512,
+        feature_dim: int | None = None,
+        levels: tuple[int, int] = (3, 4),
+        variational: bool = True,
+        shared_blocks: bool = False,
+        initial_logvar: float = 0.0,
+    ) -> None:
+        super().__init__(widths, units, in_channels)
+        _check_sizes(num_ws, input_size, levels)
+        self.num_ws, self.input_size, self.style_dim = num_ws, input_size, style_dim
+        self.in_channels = in_channels
+        self.codes_per_level = (*levels, num_ws - sum(levels))
+        self.feature_dim = feature_dim or widths[-1]
+        if self.feature_dim != widths[-1]:
+            self.latlayer0 = nn.Conv2d(widths[-1], self.feature_dim, 1)
+        self.latlayer1 = nn.Conv2d(widths[-2], self.feature_dim, 1)
+        self.latlayer2 = nn.Conv2d(widths[-3], self.feature_dim, 1)
+        if shared_blocks:
+            self.sub_encoders = self._sub_encoders()
+        else:
+            self.styles = self._heads()
+        initialize_convolutions(self)
+        if variational:
+            self._add_posterior(initial_logvar)
+
+    @property
+    def variational(self) -> bool:
+        """Whether the encoder answers a distribution (`posterior`) and not only codes."""
+        return hasattr(self, "fc_mu")
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode `image` [N, C, S, S] in [-1, 1] as [N, L, style_dim]: the posterior mean if variational, else codes.
+
+        Raises:
+            ImageError: the picture has another size or number of channels.
+        """
+        codes = self.codes(image)
+        return self.fc_mu(codes) if self.variational else codes
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `(mu, logvar)` of q(z|x), each [N, L, style_dim], for `image` [N, C, S, S] (AgileGAN, section 3.2).
+
+        Raises:
+            CheckpointError: the encoder has no variational heads.
+            ImageError: the picture has another size or number of channels.
+        """
+        if not self.variational:
+            raise CheckpointError(
+                "this encoder is deterministic (no fc_mu, fc_var in its weights), it has no posterior; use its codes, "
+                "or load a variational encoder (AgileGAN encoder.pt, a base pack)"
+            )
+        codes = self.codes(image)
+        return self.fc_mu(codes), self.fc_var(codes)
+
+    def codes(self, image: Tensor) -> Tensor:
+        """Return what the pyramid reads from `image` [N, C, S, S], before any variational head: [N, L, style_dim]."""
+        expected = (self.in_channels, self.input_size, self.input_size)
+        if image.ndim != 4 or tuple(image.shape[1:]) != expected:
+            raise ImageError(
+                f"the encoder got a picture of shape {list(image.shape)}; expected [N, {expected[0]}, {expected[1]}, "
+                f"{expected[2]}]: align and resize the face first"
+            )
+        codes: list[Tensor] = []
+        first = 0
+        for level, features in enumerate(self.pyramid(image)):
+            if hasattr(self, "sub_encoders"):
+                codes += self.sub_encoders[level](features)
+            else:
+                heads = self.styles[first : first + self.codes_per_level[level]]
+                codes += [head(features) for head in heads]
+            first += self.codes_per_level[level]
+        return torch.stack(codes, dim=1)
+
+    def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return coarse, medium and fine features, [N, feature_dim, S/16], [.., S/8], [.., S/4] (pSp, section 3)."""
+        _, c1, c2, c3 = self.stages(image)
+        p3 = self.latlayer0(c3) if hasattr(self, "latlayer0") else c3
+        p2 = _upsample(p3, c2) + self.latlayer1(c2)
+        p1 = _upsample(p2, c1) + self.latlayer2(c1)
+        return p3, p2, p1
+
+    def _heads(self) -> nn.ModuleList:
+        heads = []
+        for level, count in enumerate(self.codes_per_level):
+            spatial = self.input_size // (16 >> level)
+            heads += [StyleHead(self.feature_dim, self.style_dim, spatial) for _ in range(count)]
+        return nn.ModuleList(heads)
+
+    def _sub_encoders(self) -> nn.ModuleList:
+        sizes = [self.input_size // (16 >> level) for level in range(3)]
+        return nn.ModuleList(
+            SubEncoder(self.feature_dim, self.style_dim, spatial, count)
+            for spatial, count in zip(sizes, self.codes_per_level, strict=True)
+        )
+
+    def _add_posterior(self, initial_logvar: float) -> None:
+        self.fc_mu = nn.Linear(self.style_dim, self.style_dim)
+        self.fc_var = nn.Linear(self.style_dim, self.style_dim)
+        for head in (self.fc_mu, self.fc_var):  # zero as in the public code: the untrained posterior is the prior
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        nn.init.constant_(self.fc_var.bias, initial_logvar)
+
+
+def encoder_from_state(
+    state: Mapping[str, Tensor], input_size: int | None = None
+) -> FeaturePyramidEncoder:
+    """Build the encoder that `state` (public names, no prefix) belongs to and load it.
+
+    All sizes are read off the shapes; the input size follows from the number of convolutions per
+    head.
+
+    Args:
+        state: tensors of a pSp or AgileGAN encoder, or of one of ours. `num_batches_tracked` may be
+            missing.
+        input_size: what the caller believes the side of the picture to be; None: do not check.
+
+    Raises:
+        CheckpointError: the tensors do not describe such an encoder, or one of another input size.
+    """
+    widths, units, in_channels = trunk_sizes(state)
+    stacks, num_codes, linear = _head_sizes(state)
+    found = 16 * 2 ** stacks[0]
+    if input_size not in (None, found):
+        raise CheckpointError(
+            f"the encoder reads pictures of {found} px ({stacks[0]} convolutions per coarse head), not {input_size} px; "
+            f"leave input_size out or pass {found}"
+        )
+    encoder = FeaturePyramidEncoder(
+        sum(num_codes),
+        input_size=found,
+        widths=widths,
+        units=units,
+        in_channels=in_channels,
+        style_dim=state[linear].shape[0],
+        feature_dim=state[linear].shape[1],
+        levels=num_codes[:2],
+        variational="fc_mu.weight" in state,
+        shared_blocks=linear.startswith("sub_encoders."),
+    )
+    _load_exactly(encoder, state)
+    return encoder
+
+
+def _head_sizes(state: Mapping[str, Tensor]) -> tuple[list[int], tuple[int, ...], str]:
+    """Return (convolutions per level, codes per level, name of the first linear weight)."""
+    if "sub_encoders.0.linears.0.weight" in state:
+        prefixes = [f"sub_encoders.{level}." for level in range(3)]
+        stacks = [_count(state, p + "convs.{}.weight", 2) for p in prefixes]
+        codes = [_count(state, p + "linears.{}.weight") for p in prefixes]
+        return stacks, tuple(codes), "sub_encoders.0.linears.0.weight"
+    lengths = []
+    while f"styles.{len(lengths)}.linear.weight" in state:
+        lengths.append(_count(state, f"styles.{len(lengths)}.convs.{{}}.weight", 2))
+    stacks = sorted(set(lengths))
+    if len(stacks) != 3 or lengths != sorted(lengths) or stacks[0] + 2 != stacks[2]:
+        raise CheckpointError(
+            f"the heads have {lengths} convolutions; expected three levels of n, n + 1 and n + 2 (styles.N.convs, "
+            "styles.N.linear of a pSp feature pyramid): other encoders are not read here"
+        )
+    return stacks, tuple(lengths.count(length) for length in stacks), "styles.0.linear.weight"
+
+
+def _count(state: Mapping[str, Tensor], name: str, step: int = 1) -> int:
+    number = 0
+    while name.format(number * step) in state:
+        number += 1
+    return number
+
+
+def _load_exactly(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
+    own = encoder.state_dict()
+    # Files older than PyTorch 0.4.1 lack the counters; inference does not use them.
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in state if k not in own]
+    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing or unknown or wrong:
+        raise CheckpointError(
+            f"the weights do not fit a feature pyramid encoder: missing {missing[:4]}, unknown {unknown[:4]}, of another "
+            f"shape {wrong[:4]}; the file is incomplete or of another kind"
+        )
+    encoder.load_state_dict(state, strict=False)
+
+
+def _upsample(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=True)
+
+
+def _check_sizes(num_ws: int, input_size: int, levels: tuple[int, int]) -> None:
+    cells = input_size // 16
+    if input_size % 16 or cells < 2 or cells & (cells - 1):
+        raise CheckpointError(
+            f"encoder input size {input_size} px is not supported; accepted: 32, 64, 128, 256, 512 ..."
+        )
+    if min(levels) < 1 or sum(levels) >= num_ws:
+        raise CheckpointError(
+            f"levels {tuple(levels)} do not divide {num_ws} codes; coarse, medium and fine need one code each"
+        )

@@ -1,0 +1,195 @@
+"""A perceptual distance between pictures, on the features of SqueezeNet v1.0.
+
+The distance is LPIPS without learned channel weights (Zhang et al. 2018, arXiv 1801.03924, equation
+1 with w = 1; the published `squeeze` heads belong to SqueezeNet v1.1 and do not fit). Leaving out
+the first layers makes it the modified LPIPS of AgileGAN (Song et al. 2021, equation 10), which
+keeps structure and ignores local appearance: there the first 9 of the 30 layers of VGG-16 (all
+before conv3_1), here the first taps of SqueezeNet (Iandola et al. 2016, arXiv 1602.07360).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.errors import CheckpointError, ImageError, OptionError
+
+BGR_MEANS = (104.0, 117.0, 123.0)
+SMALLEST_SIDE = 64
+DEFAULT_LAYERS = ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
+_EPSILON = 1e-10
+_POOLED_AFTER = ("conv1", "fire4", "fire8")
+_FIRES = {  # name: (in, squeezed, expanded by each of the two branches)
+    "fire2": (96, 16, 64),
+    "fire3": (128, 16, 64),
+    "fire4": (128, 32, 128),
+    "fire5": (256, 32, 128),
+    "fire6": (256, 48, 192),
+    "fire7": (384, 48, 192),
+    "fire8": (384, 64, 256),
+    "fire9": (512, 64, 256),
+}
+
+
+class Fire(nn.Module):
+    """Squeeze to few channels, expand by a 1x1 and a 3x3 branch side by side (Iandola et al. 2016, figure 1)."""
+
+    def __init__(self, in_channels: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze1x1 = nn.Conv2d(in_channels, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` [N, in, H, W] to [N, 2 expanded, H, W]."""
+        x = F.relu(self.squeeze1x1(x))
+        return F.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1))
+
+
+class SqueezeNet(nn.Module):
+    """Frozen feature extractor: RGB [-1, 1] in, named activations out; the preprocessing is part of conv1.
+
+    The public network expects BGR 0..255 minus `BGR_MEANS`. As conv1 has no padding, channel order,
+    scale and means fold exactly into its weights (`from_npz`), and nothing can be fed in the wrong
+    range by accident.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 96, 7, stride=2)
+        for name, sizes in _FIRES.items():
+            self.add_module(name, Fire(*sizes))
+        self.requires_grad_(False)
+
+    @classmethod
+    def from_npz(cls, path: str | PathLike[str]) -> SqueezeNet:
+        """Load squeezenet_v1.0.npz (names like `fire2/squeeze1x1.weight`; the classifier conv10 is not needed).
+
+        Raises:
+            CheckpointError: the file is missing, unreadable, or holds other tensors.
+        """
+        net = cls()
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = {k.replace("/", "."): torch.from_numpy(file[k]) for k in file.files}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"cannot read the perceptual network {path}: {error}; expected squeezenet_v1.0.npz of ../shared/weights"
+            ) from error
+        own = net.state_dict()
+        wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+        if wrong:
+            raise CheckpointError(
+                f"{path} is not SqueezeNet v1.0: {len(wrong)} tensors are missing or of another shape, the first is "
+                f"{wrong[0]}; use squeezenet_v1.0.npz of ../shared/weights"
+            )
+        weight, bias = state["conv1.weight"], state["conv1.bias"]
+        state["conv1.weight"], state["conv1.bias"] = _fold_preprocessing(weight, bias)
+        net.load_state_dict({k: state[k] for k in own})
+        return net
+
+    def features(self, image: Tensor, layers: Sequence[str] = DEFAULT_LAYERS) -> list[Tensor]:
+        """Return the activations after ReLU of `layers`, [N, C_l, H_l, W_l] each, for `image` [N, 3, H, W] in [-1, 1].
+
+        Computes no further than the last layer asked for.
+
+        Raises:
+            ImageError: not three channels, or a side under 64 px.
+            OptionError: a layer that does not exist.
+        """
+        _check_image(image)
+        _check_layers(layers)
+        taps: OrderedDict[str, Tensor] = OrderedDict()
+        x = image
+        for name in ("conv1", *_FIRES):
+            x = F.relu(self.conv1(x)) if name == "conv1" else getattr(self, name)(x)
+            if name in layers:
+                taps[name] = x
+            if len(taps) == len(layers):
+                break
+            if name in _POOLED_AFTER:
+                x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        return [taps[name] for name in layers]
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS-like distance: unit-normalised activations, squared difference, averaged over space and layers.
+
+    Args:
+        net: the frozen feature extractor.
+        layers: names of its activations, shallow to deep.
+        drop_first: leave out that many of the first `layers`. AgileGAN's modified LPIPS drops
+            everything before the second pooling; `drop_first=2` does so with the default layers.
+    """
+
+    def __init__(
+        self,
+        net: SqueezeNet,
+        layers: Sequence[str] = DEFAULT_LAYERS,
+        *,
+        drop_first: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_layers(layers)
+        if not 0 <= drop_first < len(layers):
+            raise OptionError(
+                f"drop_first is {drop_first}, accepted is 0 .. {len(layers) - 1} with {len(layers)} layers: at least one "
+                "layer must remain"
+            )
+        self.net = net
+        self.layers = tuple(layers[drop_first:])
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the distances [N] between `a` and `b` [N, 3, H, W] in [-1, 1]; 0 if they are equal, 2 at most.
+
+        Raises:
+            ImageError: different shapes, not three channels, or a side under 64 px.
+        """
+        if a.shape != b.shape:
+            raise ImageError(
+                f"cannot compare pictures of shape {list(a.shape)} and {list(b.shape)}: resize one to the other"
+            )
+        return feature_distance(self.features(a), self.features(b))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return the normalised activations of `image`, to compare several times or to keep for a fixed target."""
+        return [_unit(x) for x in self.net.features(image, self.layers)]
+
+
+def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Return the distances [N] between two results of `PerceptualDistance.features` (Zhang et al. 2018, equation 1)."""
+    terms = [(x - y).square().sum(dim=1).mean(dim=(1, 2)) for x, y in zip(a, b, strict=True)]
+    return torch.stack(terms).mean(dim=0)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Normalise over channels. Epsilon stands under the root: dead positions would have a NaN gradient otherwise."""
+    x = x.float()
+    return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + _EPSILON)
+
+
+def _fold_preprocessing(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn a convolution on BGR 0..255 minus means into the same one on RGB [-1, 1] (exact without padding)."""
+    centre = 127.5 - torch.tensor(BGR_MEANS).view(1, 3, 1, 1)  # what a picture value of 0 becomes
+    return weight.flip(1) * 127.5, bias + (weight * centre).sum(dim=(1, 2, 3))
+
+
+def _check_image(image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < SMALLEST_SIDE:
+        raise ImageError(
+            f"the perceptual network got a picture of shape {list(image.shape)}; expected [N, 3, H, W] with sides of at "
+            f"least {SMALLEST_SIDE} px: enlarge smaller ones"
+        )
+
+
+def _check_layers(layers: Sequence[str]) -> None:
+    known = ("conv1", *_FIRES)
+    unknown = [name for name in layers if name not in known]
+    if unknown or not layers or len(set(layers)) != len(layers):
+        raise OptionError(f"perceptual layers {tuple(layers)}; accepted are different ones of {', '.join(known)}")
