@@ -1,4 +1,4 @@
-"""Arithmetic on latent codes: truncate, blend, mix, interpolate, sample. Pure functions; no network is called but the given.
+"""Arithmetic on latent codes, as pure functions: truncate, blend, mix, interpolate, map, sample.
 
 `w_avg` is [512], `ws` [N, L, 512] (one code per generator layer), `z_plus` [N, L, 512] (one
 Gaussian code per layer, mapped one by one).
@@ -15,7 +15,7 @@ from engine.errors import OptionError
 
 
 def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-    """Pull codes towards the average one: w_avg + psi (w - w_avg) (Karras et al. 2019, section B, "truncation trick").
+    """Pull codes towards the average: w_avg + psi (w - w_avg) (Karras et al. 2019, appendix B).
 
     Args:
         ws: [N, L, 512].
@@ -34,7 +34,7 @@ def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -
 
 
 def blend(a: Tensor, b: Tensor, weights: Tensor | Sequence[float] | float) -> Tensor:
-    """Blend two sets of codes layer by layer: (1 - weight) a + weight b (Liu et al. 2021, section 3.3).
+    """Blend codes layer by layer: (1 - weight) a + weight b (BlendGAN, Liu et al. 2021).
 
     Args:
         a, b: [N, L, 512].
@@ -47,13 +47,14 @@ def blend(a: Tensor, b: Tensor, weights: Tensor | Sequence[float] | float) -> Te
     per_layer = torch.as_tensor(weights, dtype=a.dtype, device=a.device)
     if per_layer.ndim > 1 or (per_layer.ndim == 1 and len(per_layer) != a.shape[1]):
         raise OptionError(
-            f"blend weights of shape {list(per_layer.shape)} for {a.shape[1]} layers; expected one number or one per layer"
+            f"blend weights of shape {list(per_layer.shape)} for {a.shape[1]} layers; expected one "
+            "number, or one per layer"
         )
     return torch.lerp(a, b, per_layer.reshape(1, -1, 1).expand_as(a))
 
 
 def mix(a: Tensor, b: Tensor, layer: int) -> Tensor:
-    """Take the codes of `a` below `layer` and those of `b` from `layer` on (Karras et al. 2019, section 3.1, style mixing).
+    """Take the codes of `a` below `layer`, of `b` from it on (Karras et al. 2019, section 3.1).
 
     Args:
         a, b: [N, L, 512].
@@ -64,12 +65,14 @@ def mix(a: Tensor, b: Tensor, layer: int) -> Tensor:
     """
     _check_codes(a=a, b=b)
     if not 0 <= layer <= a.shape[1]:
-        raise OptionError(f"mixing layer {layer} is outside of 0 .. {a.shape[1]}, the layers of this generator")
+        raise OptionError(
+            f"mixing layer {layer} is outside of 0 .. {a.shape[1]}, the layers of this generator"
+        )
     return torch.cat([a[:, :layer], b[:, layer:]], dim=1)
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Interpolate on the sphere, vector by vector along the last dimension (Shoemake 1985; White 2016, arXiv 1609.04468).
+    """Interpolate on the sphere, vector by vector (White 2016, arXiv 1609.04468, section 2.1).
 
     Directions follow the great circle, lengths change linearly. Meant for Gaussian codes (z,
     z_plus), where the straight line leaves the shell the samples lie on. (Almost) parallel or
@@ -109,7 +112,7 @@ def map_zplus(mapping: Callable[[Tensor], Tensor], z_plus: Tensor) -> Tensor:
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
-    """Sample the posterior: mu + epsilon exp(logvar / 2), epsilon ~ N(0, I) (Song et al. 2021, equation 3).
+    """Sample the posterior: mu + epsilon exp(logvar / 2), epsilon ~ N(0, I) (AgileGAN, eq. 3).
 
     Args:
         mu, logvar: one shape, [N, L, 512].

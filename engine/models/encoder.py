@@ -1,4 +1,4 @@
-"""Feature pyramid encoder: photo in, one code per generator layer out; deterministic or variational.
+"""Feature pyramid encoder: a photo becomes one code per generator layer, or a Gaussian over them.
 
 Implements the encoder of pixel2style2pixel (Richardson et al. 2021, arXiv 2008.00951, section 3)
 and, with `variational=True`, the hierarchical variational encoder of AgileGAN (Song et al. 2021,
@@ -27,7 +27,7 @@ HEAD_SLOPE = 0.01  # PyTorch's default in the public networks, not StyleGAN's 0.
 
 
 class EqualizedLinear(nn.Module):
-    """Linear layer with weights drawn from N(0, 1) and scaled at run time (Karras et al. 2018, section 4.1)."""
+    """Linear layer with N(0, 1) weights scaled at run time (Karras et al. 2018, section 4.1)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class StyleHead(ConvStack):
 
 
 class SubEncoder(ConvStack):
-    """AgileGAN's sub-encoder block: the convolutions of one level and one equalised linear layer per code of it."""
+    """AgileGAN's sub-encoder block: convolutions of one level, one linear layer per code of it."""
 
     def __init__(self, channels: int, style_dim: int, spatial: int, num_codes: int) -> None:
         super().__init__(channels, spatial)
         self.linears = nn.ModuleList(EqualizedLinear(channels, style_dim) for _ in range(num_codes))
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Map `features` [N, C, spatial, spatial] to the codes of the level, each [N, style_dim]."""
+        """Map `features` [N, C, spatial, spatial] to codes, [N, style_dim] each."""
         vector = self.reduce(features)
         return [linear(vector) for linear in self.linears]
 
@@ -138,7 +138,9 @@ class FeaturePyramidEncoder(Trunk):
         return hasattr(self, "fc_mu")
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode `image` [N, C, S, S] in [-1, 1] as [N, L, style_dim]: the posterior mean if variational, else codes.
+        """Encode `image` [N, C, S, S] in [-1, 1] as [N, L, style_dim].
+
+        A variational encoder answers the mean of its posterior.
 
         Raises:
             ImageError: the picture has another size or number of channels.
@@ -147,7 +149,10 @@ class FeaturePyramidEncoder(Trunk):
         return self.fc_mu(codes) if self.variational else codes
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `(mu, logvar)` of q(z|x), each [N, L, style_dim], for `image` [N, C, S, S] (AgileGAN, section 3.2).
+        """Return `(mu, logvar)` of q(z|x), [N, L, style_dim] each (AgileGAN, section 3.2).
+
+        Args:
+            image: [N, C, S, S] in [-1, 1].
 
         Raises:
             CheckpointError: the encoder has no variational heads.
@@ -155,19 +160,20 @@ class FeaturePyramidEncoder(Trunk):
         """
         if not self.variational:
             raise CheckpointError(
-                "this encoder is deterministic (no fc_mu, fc_var in its weights), it has no posterior; use its codes, "
-                "or load a variational encoder (AgileGAN encoder.pt, a base pack)"
+                "this encoder is deterministic (no fc_mu, fc_var in its weights), it has no "
+                "posterior; use its codes, or load a variational encoder (AgileGAN encoder.pt, a "
+                "base pack)"
             )
         codes = self.codes(image)
         return self.fc_mu(codes), self.fc_var(codes)
 
     def codes(self, image: Tensor) -> Tensor:
-        """Return what the pyramid reads from `image` [N, C, S, S], before any variational head: [N, L, style_dim]."""
+        """Return the codes [N, L, style_dim] of `image` [N, C, S, S] before the shared heads."""
         expected = (self.in_channels, self.input_size, self.input_size)
         if image.ndim != 4 or tuple(image.shape[1:]) != expected:
             raise ImageError(
-                f"the encoder got a picture of shape {list(image.shape)}; expected [N, {expected[0]}, {expected[1]}, "
-                f"{expected[2]}]: align and resize the face first"
+                f"the encoder got a picture of shape {list(image.shape)}; expected "
+                f"{['N', *expected]}: align and resize the face first"
             )
         codes: list[Tensor] = []
         first = 0
@@ -181,7 +187,7 @@ class FeaturePyramidEncoder(Trunk):
         return torch.stack(codes, dim=1)
 
     def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return coarse, medium and fine features, [N, feature_dim, S/16], [.., S/8], [.., S/4] (pSp, section 3)."""
+        """Return coarse, medium and fine features [N, feature_dim, S/16 | S/8 | S/4, same]."""
         _, c1, c2, c3 = self.stages(image)
         p3 = self.latlayer0(c3) if hasattr(self, "latlayer0") else c3
         p2 = _upsample(p3, c2) + self.latlayer1(c2)
@@ -205,7 +211,8 @@ class FeaturePyramidEncoder(Trunk):
     def _add_posterior(self, initial_logvar: float) -> None:
         self.fc_mu = nn.Linear(self.style_dim, self.style_dim)
         self.fc_var = nn.Linear(self.style_dim, self.style_dim)
-        for head in (self.fc_mu, self.fc_var):  # zero as in the public code: the untrained posterior is the prior
+        # Zero as in the public code: the untrained posterior is the prior.
+        for head in (self.fc_mu, self.fc_var):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         nn.init.constant_(self.fc_var.bias, initial_logvar)
@@ -232,8 +239,8 @@ def encoder_from_state(
     found = 16 * 2 ** stacks[0]
     if input_size not in (None, found):
         raise CheckpointError(
-            f"the encoder reads pictures of {found} px ({stacks[0]} convolutions per coarse head), not {input_size} px; "
-            f"leave input_size out or pass {found}"
+            f"the encoder reads pictures of {found} px ({stacks[0]} convolutions per coarse head), "
+            f"not {input_size} px; leave input_size out or pass {found}"
         )
     encoder = FeaturePyramidEncoder(
         sum(num_codes),
@@ -264,8 +271,9 @@ def _head_sizes(state: Mapping[str, Tensor]) -> tuple[list[int], tuple[int, ...]
     stacks = sorted(set(lengths))
     if len(stacks) != 3 or lengths != sorted(lengths) or stacks[0] + 2 != stacks[2]:
         raise CheckpointError(
-            f"the heads have {lengths} convolutions; expected three levels of n, n + 1 and n + 2 (styles.N.convs, "
-            "styles.N.linear of a pSp feature pyramid): other encoders are not read here"
+            f"the heads have {lengths} convolutions; expected three levels of n, n + 1 and n + 2 "
+            "(styles.N.convs, styles.N.linear of a pSp feature pyramid): other encoders are not "
+            "read here"
         )
     return stacks, tuple(lengths.count(length) for length in stacks), "styles.0.linear.weight"
 
@@ -285,8 +293,9 @@ def _load_exactly(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
     wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
     if missing or unknown or wrong:
         raise CheckpointError(
-            f"the weights do not fit a feature pyramid encoder: missing {missing[:4]}, unknown {unknown[:4]}, of another "
-            f"shape {wrong[:4]}; the file is incomplete or of another kind"
+            f"the weights do not fit a feature pyramid encoder: missing {missing[:4]}, unknown "
+            f"{unknown[:4]}, of another shape {wrong[:4]}; the file is incomplete or of "
+            "another kind"
         )
     encoder.load_state_dict(state, strict=False)
 
@@ -299,9 +308,10 @@ def _check_sizes(num_ws: int, input_size: int, levels: tuple[int, int]) -> None:
     cells = input_size // 16
     if input_size % 16 or cells < 2 or cells & (cells - 1):
         raise CheckpointError(
-            f"encoder input size {input_size} px is not supported; accepted: 32, 64, 128, 256, 512 ..."
+            f"encoder input size {input_size} px is not supported; accepted: 32, 64, 128, 256 ..."
         )
     if min(levels) < 1 or sum(levels) >= num_ws:
         raise CheckpointError(
-            f"levels {tuple(levels)} do not divide {num_ws} codes; coarse, medium and fine need one code each"
+            f"levels {tuple(levels)} do not divide {num_ws} codes; coarse, medium and fine need "
+            "one code each"
         )

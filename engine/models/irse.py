@@ -1,4 +1,4 @@
-"""The IR-SE trunk: improved residual units with squeeze-and-excitation, and the ArcFace head on top of it.
+"""The IR-SE trunk (residual units with squeeze-and-excitation) and the ArcFace head on top of it.
 
 Implements the backbone of ArcFace (Deng et al. 2019, arXiv 1801.07698, section 3.2.1 "improved
 residual unit") with squeeze-and-excitation (Hu et al. 2018, arXiv 1709.01507), in the arrangement
@@ -22,7 +22,7 @@ UNITS_50 = (3, 4, 14, 3)
 
 
 class SqueezeExcite(nn.Module):
-    """Rescale the channels by a gate computed from their global means (Hu et al. 2018, equations 2-4)."""
+    """Scale the channels by a gate made from their global means (Hu et al. 2018, equations 2-4)."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """One improved residual unit: BN, 3x3, PReLU, 3x3 (stride), BN, squeeze-and-excitation; added to the shortcut."""
+    """Improved residual unit: BN, 3x3, PReLU, 3x3 (stride), BN, gate; added to the shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The convolutional body of IR-SE: a full-resolution stem and four stages that halve the resolution each.
+    """The convolutional body of IR-SE: a full-resolution stem, four stages that halve each.
 
     Args:
         widths: channels of the stem and of the four stages. Stages 2, 3 and 4 must be as wide as no
@@ -93,13 +93,18 @@ class Trunk(nn.Module):
         )
         blocks = []
         for stage, count in enumerate(units):
-            blocks.append(Bottleneck(widths[stage], widths[stage + 1], stride=2))
-            blocks += [Bottleneck(widths[stage + 1], widths[stage + 1], 1) for _ in range(count - 1)]
+            width = widths[stage + 1]
+            blocks.append(Bottleneck(widths[stage], width, stride=2))
+            blocks += [Bottleneck(width, width, stride=1) for _ in range(count - 1)]
         self.body = nn.Sequential(*blocks)
         initialize_convolutions(self)
 
     def stages(self, image: Tensor) -> list[Tensor]:
-        """Return the outputs of the four stages for `image` [N, C, S, S]: [N, widths[k], S/2^k, S/2^k], k = 1..4."""
+        """Return the outputs of the stages k = 1..4 for `image` [N, C, S, S].
+
+        Returns:
+            Four tensors [N, widths[k], S / 2^k, S / 2^k].
+        """
         x, taps, start = self.input_layer(image), [], 0
         for count in self.units:
             for block in self.body[start : start + count]:
@@ -137,7 +142,10 @@ class ArcFace(Trunk):
         )
 
     def forward(self, face: Tensor) -> Tensor:
-        """Embed `face` [N, 3, 112, 112] RGB in [-1, 1] as unit vectors [N, 512]; identity is their dot product."""
+        """Embed `face` [N, 3, 112, 112] RGB in [-1, 1] as unit vectors [N, 512].
+
+        The dot product of two of them says how alike two faces are.
+        """
         return F.normalize(self.output_layer(self.stages(face)[-1]), dim=1)
 
 
@@ -160,7 +168,7 @@ def identity_crop(image: Tensor) -> Tensor:
 
 
 def initialize_convolutions(module: nn.Module) -> None:
-    """Draw all convolutions of `module` from He et al. 2015 (equation 15), which PyTorch's default is not."""
+    """Draw all convolutions of `module` as He et al. 2015, equation 15 (with a PReLU of 0.25)."""
     for child in module.modules():
         if isinstance(child, nn.Conv2d):
             nn.init.kaiming_normal_(child.weight, a=0.25, nonlinearity="leaky_relu")
@@ -178,8 +186,9 @@ def trunk_sizes(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], tuple[int
     """
     if "input_layer.0.weight" not in state or "body.0.res_layer.1.weight" not in state:
         raise CheckpointError(
-            f"no IR-SE trunk in these weights ({len(state)} tensors, first {next(iter(state), None)!r}); expected "
-            "input_layer.0.weight and body.0.res_layer.1.weight: strip the prefix (encoder.) of the checkpoint"
+            f"no IR-SE trunk in these {len(state)} tensors (first {next(iter(state), None)!r}); "
+            "expected input_layer.0.weight and body.0.res_layer.1.weight: strip the prefix "
+            "(encoder.) of the file"
         )
     stem, in_channels = state["input_layer.0.weight"].shape[:2]
     widths, units, index = [stem], [], 0
@@ -197,6 +206,7 @@ def _check_stages(widths: Sequence[int], units: Sequence[int]) -> None:
     distinct = all(widths[k] != widths[k + 1] for k in range(1, len(widths) - 1))
     if len(widths) != 5 or len(units) != 4 or min(units) < 1 or not distinct:
         raise CheckpointError(
-            f"an IR-SE trunk with widths {tuple(widths)} and units {tuple(units)} is not supported; accepted are "
-            "five widths, the last four different from their neighbours, and four counts >= 1"
+            f"an IR-SE trunk with widths {tuple(widths)} and units {tuple(units)} is not "
+            "supported; accepted are five widths, the last four different from their neighbours, "
+            "and four counts >= 1"
         )

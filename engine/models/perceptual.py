@@ -38,7 +38,7 @@ _FIRES = {  # name: (in, squeezed, expanded by each of the two branches)
 
 
 class Fire(nn.Module):
-    """Squeeze to few channels, expand by a 1x1 and a 3x3 branch side by side (Iandola et al. 2016, figure 1)."""
+    """Squeeze the channels, expand by 1x1 and 3x3 side by side (Iandola et al. 2016, figure 1)."""
 
     def __init__(self, in_channels: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Frozen feature extractor: RGB [-1, 1] in, named activations out; the preprocessing is part of conv1.
+    """Frozen feature extractor, RGB [-1, 1] in; the preprocessing is part of conv1.
 
     The public network expects BGR 0..255 minus `BGR_MEANS`. As conv1 has no padding, channel order,
     scale and means fold exactly into its weights (`from_npz`), and nothing can be fed in the wrong
@@ -69,7 +69,7 @@ class SqueezeNet(nn.Module):
 
     @classmethod
     def from_npz(cls, path: str | PathLike[str]) -> SqueezeNet:
-        """Load squeezenet_v1.0.npz (names like `fire2/squeeze1x1.weight`; the classifier conv10 is not needed).
+        """Load squeezenet_v1.0.npz (`fire2/squeeze1x1.weight` ...; the classifier is left out).
 
         Raises:
             CheckpointError: the file is missing, unreadable, or holds other tensors.
@@ -80,14 +80,15 @@ class SqueezeNet(nn.Module):
                 state = {k.replace("/", "."): torch.from_numpy(file[k]) for k in file.files}
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"cannot read the perceptual network {path}: {error}; expected squeezenet_v1.0.npz of ../shared/weights"
+                f"cannot read the perceptual network {path}: {error}; expected "
+                "squeezenet_v1.0.npz of ../shared/weights"
             ) from error
         own = net.state_dict()
         wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
         if wrong:
             raise CheckpointError(
-                f"{path} is not SqueezeNet v1.0: {len(wrong)} tensors are missing or of another shape, the first is "
-                f"{wrong[0]}; use squeezenet_v1.0.npz of ../shared/weights"
+                f"{path} is not SqueezeNet v1.0: {len(wrong)} tensors are missing or of another "
+                f"shape, the first is {wrong[0]}; use squeezenet_v1.0.npz of ../shared/weights"
             )
         weight, bias = state["conv1.weight"], state["conv1.bias"]
         state["conv1.weight"], state["conv1.bias"] = _fold_preprocessing(weight, bias)
@@ -95,9 +96,11 @@ class SqueezeNet(nn.Module):
         return net
 
     def features(self, image: Tensor, layers: Sequence[str] = DEFAULT_LAYERS) -> list[Tensor]:
-        """Return the activations after ReLU of `layers`, [N, C_l, H_l, W_l] each, for `image` [N, 3, H, W] in [-1, 1].
+        """Return the activations after ReLU of `layers`, [N, C_l, H_l, W_l] each.
 
-        Computes no further than the last layer asked for.
+        Args:
+            image: [N, 3, H, W] RGB in [-1, 1].
+            layers: names; nothing is computed beyond the last of them.
 
         Raises:
             ImageError: not three channels, or a side under 64 px.
@@ -119,7 +122,7 @@ class SqueezeNet(nn.Module):
 
 
 class PerceptualDistance(nn.Module):
-    """LPIPS-like distance: unit-normalised activations, squared difference, averaged over space and layers.
+    """LPIPS-like: unit-normalised activations, squared difference, mean over space and layers.
 
     Args:
         net: the frozen feature extractor.
@@ -139,43 +142,44 @@ class PerceptualDistance(nn.Module):
         _check_layers(layers)
         if not 0 <= drop_first < len(layers):
             raise OptionError(
-                f"drop_first is {drop_first}, accepted is 0 .. {len(layers) - 1} with {len(layers)} layers: at least one "
-                "layer must remain"
+                f"drop_first is {drop_first}, accepted is 0 .. {len(layers) - 1} with "
+                f"{len(layers)} layers: at least one layer must remain"
             )
         self.net = net
         self.layers = tuple(layers[drop_first:])
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the distances [N] between `a` and `b` [N, 3, H, W] in [-1, 1]; 0 if they are equal, 2 at most.
+        """Return the distances [N] of `a` and `b` [N, 3, H, W] in [-1, 1]: 0 if equal, 2 at most.
 
         Raises:
             ImageError: different shapes, not three channels, or a side under 64 px.
         """
         if a.shape != b.shape:
             raise ImageError(
-                f"cannot compare pictures of shape {list(a.shape)} and {list(b.shape)}: resize one to the other"
+                f"cannot compare pictures of shape {list(a.shape)} and {list(b.shape)}; both "
+                "need the same: resize one to the other"
             )
         return feature_distance(self.features(a), self.features(b))
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the normalised activations of `image`, to compare several times or to keep for a fixed target."""
+        """Return the normalised activations of `image`, to be compared more than once."""
         return [_unit(x) for x in self.net.features(image, self.layers)]
 
 
 def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Return the distances [N] between two results of `PerceptualDistance.features` (Zhang et al. 2018, equation 1)."""
+    """Return the distances [N] of two `PerceptualDistance.features` (Zhang et al., equation 1)."""
     terms = [(x - y).square().sum(dim=1).mean(dim=(1, 2)) for x, y in zip(a, b, strict=True)]
     return torch.stack(terms).mean(dim=0)
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Normalise over channels. Epsilon stands under the root: dead positions would have a NaN gradient otherwise."""
+    """Normalise over channels; with epsilon outside the root dead cells had a NaN gradient."""
     x = x.float()
     return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + _EPSILON)
 
 
 def _fold_preprocessing(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn a convolution on BGR 0..255 minus means into the same one on RGB [-1, 1] (exact without padding)."""
+    """Turn a convolution on BGR 0..255 minus means into one on RGB [-1, 1] (exact unpadded)."""
     centre = 127.5 - torch.tensor(BGR_MEANS).view(1, 3, 1, 1)  # what a picture value of 0 becomes
     return weight.flip(1) * 127.5, bias + (weight * centre).sum(dim=(1, 2, 3))
 
@@ -183,8 +187,8 @@ def _fold_preprocessing(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 def _check_image(image: Tensor) -> None:
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < SMALLEST_SIDE:
         raise ImageError(
-            f"the perceptual network got a picture of shape {list(image.shape)}; expected [N, 3, H, W] with sides of at "
-            f"least {SMALLEST_SIDE} px: enlarge smaller ones"
+            f"the perceptual network got a picture of shape {list(image.shape)}; expected "
+            f"[N, 3, H, W] with sides of at least {SMALLEST_SIDE} px: enlarge smaller ones"
         )
 
 
@@ -192,4 +196,6 @@ def _check_layers(layers: Sequence[str]) -> None:
     known = ("conv1", *_FIRES)
     unknown = [name for name in layers if name not in known]
     if unknown or not layers or len(set(layers)) != len(layers):
-        raise OptionError(f"perceptual layers {tuple(layers)}; accepted are different ones of {', '.join(known)}")
+        raise OptionError(
+            f"perceptual layers {tuple(layers)}; accepted are different ones of {', '.join(known)}"
+        )

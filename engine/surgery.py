@@ -1,0 +1,127 @@
+"""Surgery on generators: interpolate, swap layers. Pure functions from state dicts to state dicts.
+
+Names are NVIDIA's: `mapping.fc0.weight`, `synthesis.b8.conv0.weight`, attribute paths
+`synthesis.paths.1.b8.conv0.weight`. Both generators must descend from one, or the result is noise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from engine.errors import CheckpointError, OptionError
+
+_PATH = re.compile(r"\bpaths\.\d+\.")
+_RESOLUTION = re.compile(r"^synthesis\.(?:paths\.\d+\.)?b(\d+)\.")
+
+
+def block_resolution(name: str) -> int | None:
+    """Return the resolution of the block the tensor `name` belongs to, None for the mapping."""
+    match = _RESOLUTION.match(name)
+    return int(match[1]) if match else None
+
+
+def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> dict[str, Tensor]:
+    """Mix all weights of two generators: (1 - t) a + t b.
+
+    Network interpolation (Wang et al. 2019, arXiv 1811.10515, equation 1): how strong a style is.
+
+    Args:
+        a, b: state dicts with the same names and shapes.
+        t: 0 gives `a`, 1 gives `b`; values outside extrapolate.
+
+    Returns:
+        New tensors of the type of those of `a`; what is not floating point comes from `a`.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    _check_same_names(a, b)
+    mixed = {}
+    for name, weight in a.items():
+        other = _fitting(name, weight, b[name])
+        if weight.is_floating_point():
+            mixed[name] = torch.lerp(weight, other.to(weight), t)
+        else:
+            mixed[name] = weight.clone()
+    return mixed
+
+
+def swap_layers(
+    low: Mapping[str, Tensor],
+    high: Mapping[str, Tensor],
+    resolution: int,
+    *,
+    target: Literal["low", "high"] = "low",
+) -> dict[str, Tensor]:
+    """Join the low blocks of one generator to the high blocks of another.
+
+    Resolution dependent interpolation (Pinkney & Adler 2020, arXiv 2010.05334, section 2), with a
+    step: weights are those of `low` where r <= `resolution`, those of `high` where r > it. With the
+    fine-tuned generator as `low` and its source as `high` this is Toonify: shapes of the style,
+    texture of a photo; the other way round shapes stay and the texture is drawn.
+
+    A block takes everything along: convolutions, noise, ToRGB.
+
+    Args:
+        low, high: state dicts of two generators of the same resolution.
+        resolution: the last one taken from `low`, one of the blocks below the highest.
+        target: the fine-tuned one of the two. Its mapping and its w_avg are kept, and its
+            attribute paths: the other may have a single path, which then serves all of them.
+
+    Returns:
+        A new dict with the names of the target; the tensors are not copied.
+
+    Raises:
+        OptionError: no block with that resolution, or nothing above it.
+        CheckpointError: the generators do not fit each other.
+    """
+    kept = low if target == "low" else high
+    present = sorted({r for name in kept if (r := block_resolution(name))})
+    if resolution not in present[:-1]:
+        raise OptionError(
+            f"cannot swap layers at {resolution} px; accepted for this generator: "
+            f"{', '.join(map(str, present[:-1])) or 'none'}"
+        )
+    swapped = {}
+    for name, weight in kept.items():
+        block = block_resolution(name)
+        if block is None:
+            swapped[name] = weight
+        else:
+            swapped[name] = _take(name, weight, low if block <= resolution else high)
+    return swapped
+
+
+def _take(name: str, weight: Tensor, donor: Mapping[str, Tensor]) -> Tensor:
+    """Return the tensor `name` of `donor`, of its only path where it has no attribute paths."""
+    plain = _PATH.sub("", name)
+    found = donor.get(name, donor.get(plain))
+    if found is None:
+        raise CheckpointError(
+            f"cannot swap layers: one generator has {name}, the other neither that nor {plain}; "
+            "both must have the same resolution, and only the target attribute paths"
+        )
+    return _fitting(name, weight, found)
+
+
+def _fitting(name: str, weight: Tensor, other: Tensor) -> Tensor:
+    if weight.shape != other.shape:
+        raise CheckpointError(
+            f"{name} is {list(weight.shape)} in one generator and {list(other.shape)} in the "
+            "other; only generators fine-tuned from the same source fit each other"
+        )
+    return other
+
+
+def _check_same_names(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> None:
+    different = sorted(set(a) ^ set(b))
+    if different:
+        raise CheckpointError(
+            f"the generators have different tensors ({len(different)}, for example "
+            f"{different[0]}); only generators of one architecture can be interpolated"
+        )
