@@ -1,0 +1,70 @@
+"""Resampling between a photo and a square crop of it, touching only what is needed.
+
+Matrices are float64 [3, 3] similarities on (x, y) pixels, centres at integers.
+"""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last two not included
+
+
+def rescale(photo_to_crop: np.ndarray, size: int, resolution: int) -> np.ndarray:
+    """The matrix into the same crop at another resolution; half-pixel centres are respected."""
+    k = resolution / size
+    return np.array([[k, 0, (k - 1) / 2], [0, k, (k - 1) / 2], [0, 0, 1]]) @ photo_to_crop
+
+
+def covered_box(rgb: np.ndarray, photo_to_crop: np.ndarray, size: int) -> Box:
+    """Box x0, y0, x1, y1 of the photo's pixels that the crop may touch; empty if x0 >= x1."""
+    edges = np.array([[a, b, 1] for a in (-0.5, size - 0.5) for b in (-0.5, size - 0.5)])
+    corners = (np.linalg.inv(photo_to_crop) @ edges.T)[:2]
+    height, width = rgb.shape[:2]
+    low = np.clip(np.floor(corners.min(1)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(corners.max(1)) + 1, 0, (width, height)).astype(int)
+    return low[0], low[1], high[0], high[1]
+
+
+def reduced_window(
+    rgb: np.ndarray, low: np.ndarray, high: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Pixels [low, high) of the photo reduced by `scale`, computed without reducing the rest."""
+    if (scale == 1).all():
+        return rgb[low[1] : high[1], low[0] : high[0]]
+    reach = np.ceil(3 * scale).astype(int) + 1  # Lanczos looks three reduced pixels far
+    first = np.maximum(np.floor(low * scale).astype(int) - reach, 0)
+    last = np.minimum(np.ceil(high * scale).astype(int) + reach, rgb.shape[1::-1])
+    window = Image.fromarray(np.ascontiguousarray(rgb[first[1] : last[1], first[0] : last[0]]))
+    box = (*(low * scale - first), *(np.minimum(high * scale, last) - first))
+    width, height = (high - low).tolist()
+    return np.asarray(window.resize((width, height), Image.Resampling.LANCZOS, box))
+
+
+def reduce_to_photo(crop: np.ndarray, photo_to_crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Antialias: bring a crop that is larger than its place in the photo to the photo's scale."""
+    size = crop.shape[0]
+    target = max(round(size / np.sqrt(np.linalg.det(photo_to_crop))), 1)
+    if target >= size:
+        return crop, photo_to_crop
+    small = Image.fromarray(crop).resize((target, target), Image.Resampling.LANCZOS)
+    return np.array(small), rescale(photo_to_crop, size, target)
+
+
+def warp(
+    image: np.ndarray,
+    photo_to_image: np.ndarray,
+    box: Box,
+    interpolation: int,
+    border: int,
+) -> np.ndarray:
+    """Draw `image` where it lies in the photo, only inside the box x0, y0, x1, y1."""
+    x0, y0, x1, y1 = (int(edge) for edge in box)
+    shifted = photo_to_image @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
+    return cv2.warpAffine(
+        image,
+        shifted[:2],
+        (x1 - x0, y1 - y0),
+        flags=interpolation | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+    )
