@@ -15,11 +15,11 @@ PACKAGES = ("demo", "engine", "motion", "train")
 OURS = (*PACKAGES, "app", "tests")
 
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
-LEAF = ("engine.errors", "engine.options", "engine.runtime", "engine.image", "engine.align")
 ENGINE_PARTS = (
-    *LEAF,
+    *("engine.errors", "engine.options", "engine.runtime", "engine.image"),
+    *("engine.align", "engine.warp", "engine.color"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
-    *("engine.detect", "engine.checkpoints", "engine.style"),
+    *("engine.detect", "engine.checkpoints", "engine.pack", "engine.style"),
 )
 MAY_IMPORT = {
     "engine": ENGINE_PARTS,
@@ -27,14 +27,17 @@ MAY_IMPORT = {
     "engine.options": ("engine.errors",),
     "engine.runtime": ("engine.errors",),
     "engine.image": ("engine.errors",),
-    "engine.align": ("engine.errors", "engine.image"),
+    "engine.warp": ("engine.errors",),
+    "engine.color": ("engine.errors", "engine.warp"),
+    "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors"),
     "engine.models": ("engine.models", "engine.ops", "engine.errors"),
     "engine.surgery": ("engine.models", "engine.errors"),
     "engine.checkpoints": ("engine.checkpoints", "engine.models", "engine.errors"),
+    "engine.pack": ("engine.errors", "engine.options"),
     "engine.style": (
-        *("engine.models", "engine.checkpoints", "engine.surgery", "engine.latent"),
+        *("engine.pack", "engine.models", "engine.checkpoints", "engine.surgery", "engine.latent"),
         *("engine.runtime", "engine.errors", "engine.options"),
     ),
     "motion": (
