@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from engine.errors import OptionError
+from engine.errors import OptionError, StylizeError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CGROUP = Path("/sys/fs/cgroup")
@@ -84,6 +85,21 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+@contextmanager
+def memory_guard(runtime: Runtime) -> Iterator[None]:
+    """Turn running out of memory, on whatever device, into a StylizeError with a remedy."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        free_memory(runtime.device)
+        raise StylizeError(
+            f"out of memory on {runtime.device}; choose fewer samples, use a smaller photo, "
+            "close other programs, or set STYLIZE_DEVICE=cpu"
+        ) from error
 
 
 def _request(argument: str | None, name: str, variable: str) -> tuple[str, str]:

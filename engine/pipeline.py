@@ -1,0 +1,292 @@
+"""`Stylizer`: photo in, stylized picture out. One object for page, command line, video and batch.
+
+Encoding a face is done once per photo and gives a `Portrait`, a value the caller keeps; rendering
+it is cheap and can be repeated for every move of a slider. Nothing is remembered in here, so two
+visitors never see each other's picture, and one stylizer serves all threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.align import AlignedFace, align, face_quad, paste
+from engine.detect import Detector, EmbeddedDetector, Face
+from engine.errors import Cancelled, DetectorError, ImageError, PackError, StylizeError
+from engine.image import resize, to_tensor, to_uint8
+from engine.latent import map_zplus, reparameterize, truncate
+from engine.options import StylizeOptions
+from engine.runtime import Runtime, memory_guard
+from engine.style import BlendedStyle, StyleLibrary
+
+__all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_distance"]
+
+ShouldStop = Callable[[], bool]
+Distance = Callable[[Tensor, Tensor], Tensor]
+SMALLEST_SCALE = 16
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face of one photo, encoded. Immutable; tensors are float32 on the CPU.
+
+    Attributes:
+        face: the aligned crop, and the matrix it was cut out with.
+        landmarks: float32 [K, 2] as (x, y) pixels of the photo.
+        mu, logvar: [1, L, z_dim], posterior of the face in Z+.
+        ws: [1, L, w_dim], the posterior mean after the mapping network.
+        base_sha256: the source generator the codes belong to; styles of one base share portraits.
+    """
+
+    face: AlignedFace
+    landmarks: np.ndarray
+    mu: Tensor
+    logvar: Tensor
+    ws: Tensor
+    base_sha256: str
+
+
+class Stylizer:
+    """One style, ready to use.
+
+    Args:
+        style: a loaded style.
+        detector: finds the faces; None: the detector of the style's base pack.
+        distance: ([N, 3, R, R], same) -> [N], compares posterior samples; pictures in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        style: BlendedStyle,
+        detector: Detector | None = None,
+        distance: Distance | None = None,
+    ) -> None:
+        self.style, self.card, self.runtime = style, style.card, style.base.runtime
+        if detector is None and style.base.detector is not None:
+            detector = EmbeddedDetector(style.base.detector)
+        self._detector = detector
+        self._distance = distance or picture_distance
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        library: StyleLibrary | None = None,
+        runtime: Runtime | None = None,
+        detector: Detector | None = None,
+    ) -> Stylizer:
+        """Load a style by name, or from a folder such as ./mine; raises PackError."""
+        library = StyleLibrary() if library is None else library
+        return cls(library.load(name, runtime), detector)
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none."""
+        _check_photo(rgb)
+        if self._detector is None:
+            raise DetectorError(
+                f"base pack {self.style.base.pack.folder} has no face detector; "
+                "mark the eyes and the mouth by hand, or name another detector"
+            )
+        with memory_guard(self.runtime):
+            return [face for face in self._detector(rgb) if _is_usable(face, rgb)]
+
+    def encode(
+        self,
+        rgb: np.ndarray,
+        faces: Sequence[Face] | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Portrait]:
+        """Encode the faces of a photo, the expensive step, once per photo.
+
+        Args:
+            rgb: uint8 [H, W, 3].
+            faces: which faces, for example placed by hand; None: all that are found.
+            should_stop: asked before each face; True raises Cancelled.
+
+        Returns:
+            One portrait per face, in the order of `faces` (found here: largest first); [] if none.
+        """
+        faces = self.detect(rgb) if faces is None else faces
+        return list(self._portraits(rgb, faces, should_stop))
+
+    def render(
+        self,
+        portrait: Portrait,
+        options: StylizeOptions | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> np.ndarray:
+        """Draw one portrait as uint8 [R, R, 3]: the most typical one if `options.samples` > 1."""
+        samples = self.render_samples(portrait, options, should_stop)
+        return samples[0] if len(samples) == 1 else samples[self._most_typical(samples)]
+
+    def render_samples(
+        self,
+        portrait: Portrait,
+        options: StylizeOptions | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> np.ndarray:
+        """Draw all posterior samples of a portrait, uint8 [n, R, R, 3], for the user to choose.
+
+        One sample is the posterior mean; several are drawn from the posterior with
+        `options.seed` (Song et al. 2021, section 3.2).
+        """
+        options = options or self.card.options()
+        path = self.card.path_of(options.attribute)
+        pictures = []
+        with memory_guard(self.runtime), torch.inference_mode():
+            for ws in self._codes(portrait, options):
+                _stop_if_asked(should_stop)
+                picture = self.style.synthesize(ws, path=path, strength=options.strength)
+                pictures.append(to_uint8(picture)[0])
+        return np.stack(pictures)
+
+    def paste(
+        self,
+        rgb: np.ndarray,
+        portraits: Sequence[Portrait],
+        crops: Sequence[np.ndarray],
+        options: StylizeOptions | None = None,
+    ) -> np.ndarray:
+        """Return the photo with the rendered crops [R, R, 3] at the places of their portraits."""
+        options = options or self.card.options()
+        picture = rgb
+        for portrait, crop in zip(portraits, crops, strict=True):
+            to_crop = portrait.face.photo_to(len(crop))
+            picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
+        picture = picture.copy() if picture is rgb else picture
+        return resize(picture, *fitted_size(*picture.shape[:2], options.output_size))
+
+    def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
+        """Return a rendered crop as a picture of its own: colours and output size as chosen."""
+        if options.color == "keep":
+            rendered = _recolored(rendered, portrait.face.crop)
+        return resize(rendered, *fitted_size(*rendered.shape[:2], options.output_size))
+
+    def __call__(
+        self,
+        rgb: np.ndarray,
+        options: StylizeOptions | None = None,
+        should_stop: ShouldStop | None = None,
+        faces: Sequence[Face] | None = None,
+    ) -> np.ndarray:
+        """Stylize a photo uint8 [H, W, 3], one face at a time: 40 need no more memory than one.
+
+        Returns the whole photo, or without `options.whole_photo` the crop of the first selected
+        face. A photo without a face comes back as it is.
+        """
+        options = options or self.card.options()
+        faces = self.detect(rgb) if faces is None else faces
+        chosen = [faces[index] for index in options.select(len(faces))]
+        whole = replace(options, output_size=0)
+        picture = rgb
+        for portrait in self._portraits(rgb, chosen, should_stop):
+            crop = self.render(portrait, options, should_stop)
+            if not options.whole_photo:
+                return self.crop(portrait, crop, options)
+            picture = self.paste(picture, [portrait], [crop], whole)
+        return self.paste(picture, [], [], options)
+
+    def _portraits(
+        self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None
+    ) -> Iterator[Portrait]:
+        _check_photo(rgb)
+        for face in faces:
+            _stop_if_asked(should_stop)
+            yield self._portrait(rgb, face)
+
+    def _portrait(self, rgb: np.ndarray, face: Face) -> Portrait:
+        base = self.style.base
+        if base.encoder is None:
+            raise PackError(f"base pack {base.pack.folder} has no encoder; copy a complete one")
+        size = base.encoder.input_size
+        aligned = align(rgb, face.landmarks, max(size, base.generator.resolution))
+        with memory_guard(self.runtime), torch.inference_mode():
+            image = to_tensor(resize(aligned.crop, size, size)).to(self.runtime.device)
+            mu, logvar = base.encoder.posterior(image)
+            ws = map_zplus(base.generator.mapping, mu)
+        codes = (value.float().cpu().clone() for value in (mu, logvar, ws))
+        return Portrait(aligned, face.landmarks, *codes, base.sha256)
+
+    def _codes(self, portrait: Portrait, options: StylizeOptions) -> Iterator[Tensor]:
+        """Yield the truncated codes [1, L, w_dim] of each posterior sample."""
+        base = self.style.base
+        if portrait.base_sha256 != base.sha256:
+            raise StylizeError(
+                f"this face was encoded for base {portrait.base_sha256[:12]}..., style "
+                f"{self.card.name} needs {base.sha256[:12]}...: encode the photo again with it"
+            )
+        mapping, device = base.generator.mapping, self.runtime.device
+        generator = torch.Generator().manual_seed(options.seed)
+        for _ in range(options.samples):
+            if options.samples == 1:
+                ws = portrait.ws.to(device)
+            else:
+                z_plus = reparameterize(portrait.mu, portrait.logvar, generator)
+                ws = map_zplus(mapping, z_plus.to(device))
+            yield truncate(ws, mapping.w_avg, options.truncation_psi)
+
+    def _most_typical(self, pictures: np.ndarray) -> int:
+        """Index of the sample with the smallest average distance to all the others."""
+        with memory_guard(self.runtime), torch.inference_mode():
+            x = to_tensor(pictures).to(self.runtime.device)
+            rows = [self._distance(x[i : i + 1].expand_as(x), x) for i in range(len(x))]
+            return int(torch.stack(rows).float().mean(dim=1).argmin())
+
+
+def picture_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Compare pictures [N, 3, H, W] in [-1, 1]: L1 of pixels and gradients over scales, [N].
+
+    A stand-in for a perceptual network, which the embedded packs do not carry.
+    """
+    total = torch.zeros(len(a), device=a.device)
+    while min(a.shape[2:]) >= SMALLEST_SCALE:
+        difference = a.float() - b.float()
+        rows, columns = difference.diff(dim=2), difference.diff(dim=3)
+        total += sum(x.abs().mean(dim=(1, 2, 3)) for x in (difference, rows, columns))
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    return total
+
+
+def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return (height, width) with the longer side scaled to `longest`; unchanged if that is 0."""
+    scale = longest / max(height, width) if longest else 1.0
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _recolored(crop: np.ndarray, photo_crop: np.ndarray) -> np.ndarray:
+    """Give a crop the colours of the photo under it, out to its corners.
+
+    `paste` matches colours under a soft mask; around mirrored borders that mask is 1 all over.
+    """
+    size = len(crop)
+    border = [(size // 2, size // 2)] * 2 + [(0, 0)]
+    photo = np.pad(resize(photo_crop, size, size), border, "symmetric")
+    matched = paste(photo, np.pad(crop, border, "symmetric"), np.eye(3), match_color=True)
+    return matched[size // 2 :, size // 2 :][:size, :size]
+
+
+def _is_usable(face: Face, rgb: np.ndarray) -> bool:
+    """Whether a found face can be cut out: its points span a square centred in the photo."""
+    try:
+        x, y = face_quad(face.landmarks).mean(axis=0)
+    except ImageError:
+        return False
+    return 0 <= x < rgb.shape[1] and 0 <= y < rgb.shape[0]
+
+
+def _check_photo(rgb: np.ndarray) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ImageError(
+            f"the photo is {rgb.dtype} {list(rgb.shape)}; uint8 RGB [H, W, 3] is expected: "
+            "read it with engine.image.read_photo"
+        )
+
+
+def _stop_if_asked(should_stop: ShouldStop | None) -> None:
+    if should_stop is not None and should_stop():
+        raise Cancelled("stopped; nothing was written")
