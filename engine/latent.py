@@ -97,8 +97,7 @@ def map_zplus(mapping: Callable[[Tensor], Tensor], z_plus: Tensor) -> Tensor:
     """Map every code of Z+ on its own: w_i = f(z_i) (Song et al. 2021, section 3.1).
 
     The layers become part of the batch, because a mapping network normalises over dimension 1:
-        given [N, L, 512] it would
-    silently normalise over the layers instead of over the 512 elements.
+    given [N, L, 512] it would silently normalise over the layers, not over the 512 elements.
 
     Args:
         mapping: [M, 512] -> [M, 512], for example `generator.mapping`.

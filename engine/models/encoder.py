@@ -8,7 +8,8 @@ Gaussian in Z+.
 Two things go beyond the public networks. Widths, units and the input size are free. And
 `shared_blocks=True` is what AgileGAN's text says ("each level's feature map goes through a separate
 sub-encoder block to produce a 6x512 code") where its public code, like pSp's, has one stack of
-convolutions per code: a twelfth of the arithmetic for the narrow packs.
+convolutions per code. That halves the parameters of the narrow encoders and saves up to a third of
+their time.
 """
 
 from __future__ import annotations
