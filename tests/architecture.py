@@ -220,7 +220,8 @@ def import_in_bare_process(modules: list[str], folder: Path) -> str:
         f"for name in {modules}: importlib.import_module(name)\n"
     )
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
 
 
 def project_files() -> list[str]:

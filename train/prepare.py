@@ -22,8 +22,6 @@ from engine.align import align
 from engine.detect import Detector, EmbeddedDetector, FaceAlignmentDetector, YuNetDetector
 from engine.errors import DataError, ImageError, OptionError, StylizeError
 from engine.image import Photo, read_photo, resize
-from engine.models.detector import detector_from_state
-from engine.style import DETECTOR_FILE, StyleLibrary, load_pack
 from train.dataset import Attributes, Report, Sample, write_table, write_whole
 from train.duplicates import Duplicates
 
@@ -219,13 +217,12 @@ def _make_empty(out: Path) -> None:
 
 
 def _detector(name: str) -> Detector:
-    """The detector of the base pack, face-alignment, or YuNet from the file `name`."""
-    if name == "face-alignment":
-        return FaceAlignmentDetector()
-    if name != "embedded":
-        return YuNetDetector(name)
-    pack = load_pack(StyleLibrary().find("base"))
-    return EmbeddedDetector(detector_from_state(pack.state(DETECTOR_FILE)))
+    """The embedded detector, face-alignment's 68 points over it, or YuNet from the file `name`."""
+    if name == "embedded":
+        return EmbeddedDetector.from_file()
+    if name == "68":
+        return FaceAlignmentDetector(EmbeddedDetector.from_file())
+    return YuNetDetector(name)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -264,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--several", choices=("largest", "skip"), default=plan.several, help="several faces")
     add("--max-distance", type=int, default=plan.max_distance, help="of duplicates; -1 keeps them")
     add("--format", choices=("jpg", "png"), default=plan.format)
-    add("--detector", default="embedded", help="embedded, face-alignment, or a YuNet .onnx file")
+    add("--detector", default="embedded", help="embedded, 68, or a YuNet .onnx file")
     return parser
 
 

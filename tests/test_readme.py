@@ -1,0 +1,187 @@
+"""The README cannot rot: its commands are parsed by the programs they start, its names exist."""
+
+import ast
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+RUN = "pip install -r requirements.txt && python app.py"
+TEST = "pip install -r requirements-dev.txt && pytest"
+
+# Runs each program up to the point where its argument parser has accepted the command line.
+PROBE = """
+import argparse, contextlib, io, json, runpy, sys
+
+class Accepted(BaseException):
+    pass
+
+parse_args = argparse.ArgumentParser.parse_args
+
+def parse_and_stop(*args, **options):
+    parse_args(*args, **options)
+    raise Accepted
+
+def verdict(program, arguments):
+    sys.argv[1:] = arguments
+    run = runpy.run_path if program.endswith(".py") else runpy.run_module
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            run(program, run_name="__main__")
+    except Accepted:
+        return "accepted"
+    except SystemExit as error:
+        return f"exit {error.code}: {said.getvalue()}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "read no arguments"
+
+argparse.ArgumentParser.parse_args = parse_and_stop
+commands = json.loads(sys.stdin.read())
+print(json.dumps([verdict(program, arguments) for program, arguments in commands]))
+"""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of the fenced blocks in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every command of the bash blocks as a list of words: lines joined at \\, split at &&."""
+    script = "".join(blocks(text, "bash")).replace("\\\n", " ")
+    parts = [part for line in script.splitlines() for part in line.split("&&")]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def program_of(command: list[str]) -> tuple[str, list[str]] | None:
+    """('demo.photo' or 'app.py', its arguments) of a Python command of ours, None for others."""
+    match command:
+        case ["python", "-m", module, *arguments]:
+            return module, arguments
+        case ["python", script, *arguments]:
+            return script, arguments
+    return None
+
+
+def check_install(command: list[str]) -> str:
+    """'accepted', or what is wrong with a command that is not one of our programs."""
+    match command:
+        case ["pip", "install", "-r", file]:
+            return "accepted" if (ROOT / file).is_file() else f"{file} does not exist"
+        case ["pytest"] | ["pytest", "-m", "slow"]:
+            return "accepted"
+    return "unknown to the README test"
+
+
+def check_programs(programs: list[tuple[str, list[str]]]) -> list[str]:
+    """For each program with arguments 'accepted', or what it said; nothing is carried out."""
+    probe = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        input=json.dumps(programs),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(probe.stdout.splitlines()[-1])
+
+
+def listed_files(tree: str) -> list[str]:
+    """Paths of the files in a tree that is indented by two blanks and ends folders with /."""
+    folders: list[str] = []
+    files = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = folders[:depth]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            files.append("".join(folders) + name)
+    return files
+
+
+def test_readme_is_short_and_shows_the_two_commands():
+    text = README.read_text("utf-8")
+    assert len(text.splitlines()) <= 150
+    shown = [line.split("#")[0].strip() for b in blocks(text, "bash") for line in b.splitlines()]
+    assert RUN in shown and TEST in shown
+    assert TEST in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_every_command_is_accepted():
+    shown = commands(README.read_text("utf-8"))
+    assert len(shown) >= 10
+    others = {shlex.join(c): check_install(c) for c in shown if program_of(c) is None}
+    ours = [c for c in shown if program_of(c) is not None]
+    verdicts = check_programs([program_of(c) for c in ours])
+    refused = {
+        **{command: why for command, why in others.items() if why != "accepted"},
+        **{shlex.join(c): why for c, why in zip(ours, verdicts, strict=True) if why != "accepted"},
+    }
+    assert refused == {}
+
+
+def test_wrong_commands_are_noticed():
+    text = "```bash\npip install -r \\\n  absent.txt && make  # all\n\npython -m json.tool -h\n```"
+    shown = commands(text)
+    assert shown == [
+        ["pip", "install", "-r", "absent.txt"],
+        ["make"],
+        ["python", "-m", "json.tool", "-h"],
+    ]
+    assert [check_install(c) for c in shown[:2]] == [
+        "absent.txt does not exist",
+        "unknown to the README test",
+    ]
+    right, flag, number, missing, silent = check_programs(
+        [
+            ("train.prepare", ["a", "b", "--size", "64"]),
+            ("train.prepare", ["a", "b", "--no-such-flag"]),
+            ("train.prepare", ["a", "b", "--size", "large"]),
+            ("train.nowhere", []),
+            ("engine.errors", []),
+        ]
+    )
+    assert right == "accepted"
+    assert "unrecognized arguments: --no-such-flag" in flag
+    assert "invalid int value: 'large'" in number
+    assert "No module named train.nowhere" in missing
+    assert silent == "read no arguments"
+
+
+@pytest.mark.parametrize("code", blocks(README.read_text("utf-8"), "python"))
+def test_python_examples_import_what_exists(code: str):
+    imported = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
+    assert imported
+    for node in imported:
+        module = importlib.import_module(node.module)
+        assert [a.name for a in node.names if not hasattr(module, a.name)] == []
+
+
+def test_links_lead_to_files():
+    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README.read_text("utf-8"))
+    local = [a or b for a, b in links if not (a or b).startswith("http")]
+    assert local and [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_file_tree_is_complete_and_true():
+    example = "a/ -\n  b/ -\n    c.py x\n  d.py x\ne.py x"
+    assert listed_files(example) == ["a/b/c.py", "a/d.py", "e.py"]
+    [tree] = blocks(README.read_text("utf-8"), "text")
+    assert all(len(line.split(maxsplit=1)) == 2 for line in tree.splitlines()), "a comment per file"
+    listed = listed_files(tree)
+    packages = [ROOT / name for name in ("demo", "engine", "motion", "train")]
+    files = [*ROOT.glob("*.py"), *(p for package in packages for p in package.rglob("*.py"))]
+    named = {p.relative_to(ROOT).as_posix() for p in files if p.name != "__init__.py"}
+    assert sorted(named - set(listed)) == [], "missing in the README's file tree"
+    assert [path for path in listed if not (ROOT / path).exists()] == []
