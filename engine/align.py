@@ -21,6 +21,8 @@ from engine.warp import covered_box, reduce_to_photo, reduced_window, rescale, w
 
 # Rows blended at a time: a 40-megapixel photo then costs no more memory than its own copy.
 STRIP = 256
+# Rows faded at a time: what fits the processor's cache.
+FADED_ROWS = 32
 MASK_SIZE = 256
 # Colour is compared at this size: enough for mean and deviation, whatever the photo's resolution.
 COLOR_SIZE = 128
@@ -98,7 +100,7 @@ def align(
         # what it really cuts out. The matrix has to tell the truth.
         quad = (quad / shrink + 0.5) * extent / grid - 0.5
     image, inner = _cut(rgb, quad, grid.astype(int), side / shrink)
-    crop = _sample(image, inner, transform_size or 2 * size, size)
+    crop = _sample(image, inner, size, transform_size)
     return AlignedFace(crop, quad_to_matrix(quad, size))
 
 
@@ -178,7 +180,7 @@ def _cut(
     pad_high = np.maximum(np.ceil(quad.max(0)).astype(int) + border - (high - low), 0)
     if max(pad_low.max(), pad_high.max()) <= border - 4:
         return image, quad
-    least = int(np.rint(side * 0.3))
+    least = max(int(np.rint(side * 0.3)), 1)
     return _complete(image, quad, np.maximum(pad_low, least), np.maximum(pad_high, least), side)
 
 
@@ -190,23 +192,24 @@ def _complete(
     rim is 1 at the outermost pixel and 0 at the picture's edge, along x and along y; the blur is
     weighted by 3 rim + 1, the median by rim. Only the part under the square is returned.
     """
-    columns, rows = (
-        np.pad(np.arange(n), (before, after), "reflect")
-        for n, before, after in zip(image.shape[1::-1], pad_low, pad_high, strict=True)
-    )
-    padded = image[rows][:, columns]
-    rim = [_rim(len(columns), pad_low[0], pad_high[0]), _rim(len(rows), pad_low[1], pad_high[1])]
+    (left, top), (right, bottom) = pad_low.tolist(), pad_high.tolist()
+    padded = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    rim = [_rim(padded.shape[1], left, right), _rim(padded.shape[0], top, bottom)]
     blurred, median = _surroundings(padded, rim, 0.02 * side)
     quad = quad + pad_low
     low = np.maximum(np.floor(quad.min(0)).astype(int) - 2, 0)
     high = np.minimum(np.ceil(quad.max(0)).astype(int) + 3, padded.shape[1::-1])
-    piece = padded[low[1] : high[1], low[0] : high[0]].astype(np.float32)
     reduction = np.array(blurred.shape[1::-1]) / padded.shape[1::-1]
     to_blurred = np.diag([*reduction, 1.0])
     to_blurred[:2, 2] = (reduction - 1) / 2
-    blurred = warp(blurred, to_blurred, (*low, *high), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
-    piece = _fade(piece, [rim[0][low[0] : high[0]], rim[1][low[1] : high[1]]], blurred, median)
-    return np.rint(np.clip(piece, 0, 255)).astype(np.uint8), quad - low
+    piece = padded[low[1] : high[1], low[0] : high[0]]
+    for first in range(low[1], high[1], FADED_ROWS):
+        box = (low[0], first, high[0], min(first + FADED_ROWS, high[1]))
+        soft = warp(blurred, to_blurred, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+        strip = piece[first - low[1] : box[3] - low[1]]
+        near = [rim[0][low[0] : high[0]], rim[1][first : box[3]]]
+        strip[:] = np.rint(np.clip(_fade(strip, near, soft, median), 0, 255))
+    return piece, quad - low
 
 
 def _rim(length: int, before: int, after: int) -> np.ndarray:
@@ -217,7 +220,7 @@ def _rim(length: int, before: int, after: int) -> np.ndarray:
 def _fade(
     image: np.ndarray, rim: list[np.ndarray], blurred: np.ndarray, median: np.ndarray | None
 ) -> np.ndarray:
-    """Mix float32 [h, w, 3] with its blurred copy, then with the median colour, as rim rises."""
+    """Mix [h, w, 3] with its float32 blurred copy, then with the median colour, as rim rises."""
     weight = np.maximum.outer(rim[1], rim[0])[..., None]
     image = image + (blurred - image) * np.clip(3 * weight + 1, 0, 1)
     return image if median is None else image + (median - image) * np.clip(weight, 0, 1)
@@ -240,15 +243,21 @@ def _surroundings(
     return blurred, np.median(_fade(small, small_rim, blurred, None), axis=(0, 1))
 
 
-def _sample(image: np.ndarray, quad: np.ndarray, transform_size: int, size: int) -> np.ndarray:
-    """Draw the square with transform_size bilinear samples a side, then reduce to size."""
-    corners = (quad + 0.5).ravel().tolist()  # Pillow's pixel centres lie at halves
-    crop = Image.fromarray(np.ascontiguousarray(image)).transform(
-        (transform_size, transform_size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
-    )
-    if transform_size != size:
-        crop = crop.resize((size, size), Image.Resampling.LANCZOS)
-    return np.array(crop)
+def _sample(
+    image: np.ndarray, quad: np.ndarray, size: int, transform_size: int | None
+) -> np.ndarray:
+    """Draw the square with more bilinear samples than needed, then reduce to size with Lanczos."""
+    if transform_size is None:
+        drawn = 2 * size
+        to_image = np.linalg.inv(quad_to_matrix(quad, drawn))
+        box = (0, 0, drawn, drawn)
+        square = Image.fromarray(warp(image, to_image, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE))
+    else:  # Pillow rounds down and its pixel centres lie at halves: part of the recipe
+        drawn, corners = transform_size, (quad + 0.5).ravel().tolist()
+        square = Image.fromarray(np.ascontiguousarray(image)).transform(
+            (drawn, drawn), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
+        )
+    return np.array(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
 @lru_cache(maxsize=8)

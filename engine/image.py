@@ -54,7 +54,7 @@ def read_photo(
     if isinstance(source, Image.Image):
         return _decode(source, name, max_megapixels)
     stream = io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), name)
-    with stream, _identify(stream, name) as image:
+    with stream, _identify(stream, name, max_megapixels) as image:
         return _decode(image, name, max_megapixels)
 
 
@@ -134,12 +134,13 @@ def _readable_formats() -> tuple[str, ...]:
     return FORMATS
 
 
-def _identify(stream: io.BufferedIOBase, name: str) -> Image.Image:
+def _identify(stream: io.BufferedIOBase, name: str, max_megapixels: float) -> Image.Image:
     """Read the header only; formats outside of FORMATS are never given to their decoder."""
     try:
         return Image.open(stream, formats=_readable_formats())
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, f"over {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, before it tells the size
+        value = f"over {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels"
+        raise _too_large(name, value, max_megapixels) from error
     except UnidentifiedImageError as error:
         size = stream.seek(0, io.SEEK_END)
         remedy = "save it as one of them" if size else "the file is empty: copy it again"
@@ -256,7 +257,7 @@ def _write_through(part: Path, data: memoryview) -> None:
         os.fsync(file.fileno())  # a full disk may only show when the pages are really written
 
 
-def _too_large(name: str, value: str, max_megapixels: float = 40) -> ImageError:
+def _too_large(name: str, value: str, max_megapixels: float) -> ImageError:
     return ImageError(
         f"{name} is too large ({value}); at most {max_megapixels:g} megapixels are accepted: "
         "make it smaller first"
