@@ -268,8 +268,9 @@ def _checked_bytes(folder: Path, card: Card, file: str) -> bytes:
 
 
 def _halved(state: Mapping[str, torch.Tensor]) -> State:
-    """Floats as float16 where their values survive it; the rest stays as it is."""
-    return {name: _halve(value.detach().cpu()).contiguous() for name, value in state.items()}
+    """Floats as float16 where their values survive it; each tensor in memory of its own."""
+    layout = torch.contiguous_format
+    return {k: _halve(v.detach().cpu()).clone(memory_format=layout) for k, v in state.items()}
 
 
 def _halve(value: torch.Tensor) -> torch.Tensor:

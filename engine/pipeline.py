@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.align import AlignedFace, align, face_quad, paste
+from engine.color import match_color
 from engine.detect import Detector, EmbeddedDetector, Face
 from engine.errors import Cancelled, DetectorError, ImageError, PackError, StylizeError
 from engine.image import resize, to_tensor, to_uint8
@@ -164,7 +165,8 @@ class Stylizer:
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
         if options.color == "keep":
-            rendered = _recolored(rendered, portrait.face.crop)
+            photo = resize(portrait.face.crop, len(rendered), len(rendered))
+            rendered = match_color(rendered, rendered, photo, np.ones(photo.shape[:2]))
         return resize(rendered, *fitted_size(*rendered.shape[:2], options.output_size))
 
     def __call__(
@@ -256,18 +258,6 @@ def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
     """Return (height, width) with the longer side scaled to `longest`; unchanged if that is 0."""
     scale = longest / max(height, width) if longest else 1.0
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _recolored(crop: np.ndarray, photo_crop: np.ndarray) -> np.ndarray:
-    """Give a crop the colours of the photo under it, out to its corners.
-
-    `paste` matches colours under a soft mask; around mirrored borders that mask is 1 all over.
-    """
-    size = len(crop)
-    border = [(size // 2, size // 2)] * 2 + [(0, 0)]
-    photo = np.pad(resize(photo_crop, size, size), border, "symmetric")
-    matched = paste(photo, np.pad(crop, border, "symmetric"), np.eye(3), match_color=True)
-    return matched[size // 2 :, size // 2 :][:size, :size]
 
 
 def _is_usable(face: Face, rgb: np.ndarray) -> bool:

@@ -121,9 +121,7 @@ class BlendedStyle:
             generator.synthesis.dtype = self.base.runtime.dtype
             return _freeze(generator, self.base.runtime)
 
-    def _codes(
-        self, content_ws: Tensor, style_ws: Tensor | None, weights: Tensor | float | None
-    ) -> Tensor:
+    def _codes(self, content_ws: Tensor, style_ws: Tensor | None, weights: Any) -> Tensor:
         content = content_ws.to(self.base.runtime.device)
         if style_ws is None:
             return content
@@ -240,10 +238,12 @@ def read_base(pack: Pack, runtime: Runtime) -> Base:
     encoder = detector = None
     if pack.has(ENCODER_FILE):
         encoder = _build(pack, ENCODER_FILE, encoder_from_state)
-        if encoder.num_ws != generator.num_ws or not encoder.variational:
+        found = (encoder.num_ws, encoder.style_dim, encoder.variational)
+        needed = (generator.num_ws, generator.mapping.z_dim, True)
+        if found != needed:
             raise PackError(
-                f"{pack.folder / ENCODER_FILE} gives {encoder.num_ws} codes, variational: "
-                f"{encoder.variational}; {generator.num_ws} and a variational encoder are needed"
+                f"{pack.folder / ENCODER_FILE} has codes, length, variational = {found}; "
+                f"the generator needs {needed}: copy the pack again"
             )
     if pack.has(DETECTOR_FILE):
         detector = _build(pack, DETECTOR_FILE, detector_from_state)

@@ -1,0 +1,168 @@
+"""Say whether this machine can stylize, and with what: `python -m demo.doctor`.
+
+Device and why, versions, style packs with licence and hash check, face detectors, ffmpeg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from demo.photo import add_setup_arguments
+from demo.record import package_versions
+from engine.errors import StylizeError
+
+HEALTHY, BROKEN = 0, 1
+PACKAGES = (
+    *("torch", "numpy", "opencv-python", "pillow", "safetensors", "gradio", "imageio-ffmpeg"),
+    *("face-alignment", "pillow-heif"),
+)
+MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `state` is "ok", "warning" (works without) or "broken"."""
+
+    topic: str
+    state: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{MARKS[self.state]}  {self.topic:<9}  {self.text}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report; return 0 if stylizing works here, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.doctor",
+        description="Say whether this machine can stylize, and with what.",
+        epilog="exit codes: 0 stylizing works here, 1 something it needs is broken",
+    )
+    add_setup_arguments(parser)
+    findings = []
+    for finding in examine(parser.parse_args(argv)):
+        findings.append(finding)
+        print(finding, flush=True)
+    broken = sum(finding.state == "broken" for finding in findings)
+    warnings = sum(finding.state == "warning" for finding in findings)
+    print(f"{broken} broken, {warnings} warnings")
+    return BROKEN if broken else HEALTHY
+
+
+def examine(arguments: argparse.Namespace) -> Iterator[Finding]:
+    """Yield what is found, topic by topic."""
+    yield from check_versions()
+    yield from check_runtime(arguments.device, arguments.dtype)
+    yield from check_packs(arguments.packs)
+    yield from check_detectors()
+    yield check_ffmpeg()
+
+
+def check_versions() -> Iterator[Finding]:
+    """Versions of Python and the packages; only HEIC pictures and 68 points can be done without."""
+    versions = package_versions(PACKAGES)
+    present = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    yield Finding("versions", "ok", present)
+    purposes = {
+        "gradio": "no web page: pip install gradio",
+        "imageio-ffmpeg": "no video: pip install imageio-ffmpeg",
+        "pillow-heif": "no HEIC photos of iPhones: pip install pillow-heif",
+    }
+    for package, text in purposes.items():
+        if versions[package] is None:
+            yield Finding("versions", "warning", f"{package} is missing, {text}")
+
+
+def check_runtime(device: str | None, dtype: str | None) -> Iterator[Finding]:
+    """Where the networks would run, and why."""
+    from engine.runtime import pick_runtime
+
+    try:
+        runtime = pick_runtime(device, dtype)
+    except StylizeError as error:
+        yield Finding("device", "broken", str(error))
+        return
+    yield Finding("device", "ok", runtime.reason)
+
+
+def check_packs(folder: str | None) -> Iterator[Finding]:
+    """Every pack with its licence; hashes are compared, styles are built as for a photo."""
+    from engine.pack import Card, load_pack
+    from engine.style import StyleLibrary
+
+    library = StyleLibrary([folder] if folder else None)
+    places = ", ".join(map(str, library.search))
+    packs = library.packs()
+    for path, card in packs.items():
+        try:
+            if not isinstance(card, Card):
+                raise card
+            load_pack(path)
+            yield Finding("pack", "ok", f"{_summary(card)}; {path}")
+        except StylizeError as error:
+            yield Finding("pack", "broken", str(error))
+    if not library.names():
+        yield Finding("pack", "broken", f"no style in {places}: copy one there, or use --packs")
+    for name in library.names():
+        yield _check_style(library, name)
+
+
+def check_detectors() -> Iterator[Finding]:
+    """The three ways to find faces; the embedded one is checked with the packs."""
+    import cv2
+
+    if importlib.util.find_spec("face_alignment") is None:
+        text = "face-alignment (68 points) is not installed; the embedded detector is used"
+        yield Finding("detector", "ok", text)
+    else:
+        version = metadata.version("face-alignment")
+        yield Finding("detector", "ok", f"face-alignment {version} (68 points) is installed")
+    state = "ok" if hasattr(cv2, "FaceDetectorYN") else "warning"
+    yield Finding("detector", state, f"OpenCV {cv2.__version__} reads YuNet files: {state}")
+
+
+def check_ffmpeg() -> Finding:
+    """The ffmpeg of imageio-ffmpeg, tried out."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        executable = get_ffmpeg_exe()
+        answer = subprocess.run(
+            [executable, "-version"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return Finding("ffmpeg", "warning", f"not usable, no video: {error}")
+    return Finding("ffmpeg", "ok", f"{answer.stdout.splitlines()[0][:60]}; {executable}")
+
+
+def _check_style(library, name: str) -> Finding:
+    from engine.runtime import pick_runtime
+
+    try:
+        base = library.load(name, pick_runtime("cpu", "float32")).base
+    except StylizeError as error:
+        return Finding("style", "broken", str(error))
+    missing = [part for part in ("encoder", "detector") if getattr(base, part) is None]
+    if missing:
+        text = f"{name}: base {base.pack.card.name} has no {' and no '.join(missing)}"
+        return Finding("style", "broken" if "encoder" in missing else "warning", text)
+    return Finding("style", "ok", f"{name} is complete")
+
+
+def _summary(card) -> str:
+    licence = card.licence or "licence not stated"
+    attributes = f", attributes {', '.join(card.attributes)}" if card.attributes else ""
+    return (
+        f"{card.name} ({card.kind}, {card.resolution} px{attributes}), {licence}, "
+        f"{len(card.files)} files with the right hash, pack {card.sha256[:12]}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""Stylize photos from the command line: a file, a folder or a glob.
+
+    python -m demo.photo me.jpg me.png --style cartoon
+    python -m demo.photo "holidays/*.jpg" results --style comic --strength 0.8 --skip-existing
+
+Beside every picture a JSON file records how it was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo.record import describe_result, write_json
+from engine.errors import ImageError, OptionError, StylizeError
+from engine.options import StylizeOptions
+
+if TYPE_CHECKING:  # torch takes seconds to import, --help must not
+    import numpy as np
+
+    from engine.detect import Face
+    from engine.image import Photo
+    from engine.pipeline import Stylizer
+
+PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .heic .heif .avif .bmp .tif .tiff .gif".split())
+SUCCESS, SOME_FAILED, USAGE, NO_FACE, INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_CODES = """\
+exit codes:
+  0    every photo was written (one without a face unchanged, with a warning)
+  1    some photos failed, the others were written
+  2    nothing was tried: wrong arguments, no such style, a broken pack, no such photo
+  3    photos were written, but no face was found in any of them
+  130  interrupted with Ctrl-C
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to read and the PNG to write."""
+
+    source: Path
+    target: Path
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the picture."""
+        return self.target.with_suffix(".json")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m demo.photo`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.photo",
+        description="Stylize the people in photos; PNG out, with a JSON record beside it.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", metavar="IN", help="a photo, a folder, or a glob in quotes")
+    parser.add_argument("output", metavar="OUT", help="a .png for one photo, else a folder")
+    parser.add_argument("--style", default="cartoon", metavar="NAME", help="style, or ./folder")
+    parser.add_argument("--skip-existing", action="store_true", help="leave finished results alone")
+    add_setup_arguments(parser)
+    StylizeOptions.add_arguments(parser)
+    return parser
+
+
+def add_setup_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line tools share: where packs are, and where to run."""
+    group = parser.add_argument_group("setup")
+    group.add_argument("--packs", metavar="FOLDER", help="look for styles in this folder only")
+    group.add_argument("--device", metavar="NAME", help="auto, cpu, mps, or a GPU as in pytorch")
+    group.add_argument("--dtype", metavar="NAME", help="auto, float32 or bfloat16")
+
+
+def find_photos(pattern: str) -> tuple[Path, list[Path]]:
+    """Return (root, photos) of a file, a folder (not its sub-folders) or a glob, sorted.
+
+    Raises OptionError if there is none.
+    """
+    path = Path(pattern)
+    if path.is_file():
+        return path.parent, [path]
+    if path.is_dir():
+        root, found = path, path.iterdir()
+    else:
+        fixed = [p for p in path.parts[: _first_magic(path)]]
+        root, found = Path(*fixed), map(Path, glob.glob(pattern, recursive=True))
+    photos = sorted(p for p in found if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+    if not photos:
+        accepted = " ".join(sorted(PICTURE_SUFFIXES))
+        raise OptionError(f"no photo at {pattern}; a file, folder or glob of {accepted} is needed")
+    return root, photos
+
+
+def plan(pattern: str, output: str) -> list[Job]:
+    """Return what to read and where to write it; raises OptionError.
+
+    Below a folder OUT the results keep the folders of a glob. Photos that differ only in their
+    ending, a.jpg and a.png, become a_jpg.png and a_png.png.
+    """
+    root, photos = find_photos(pattern)
+    is_one_file = Path(pattern).is_file() and not Path(output).is_dir()
+    if is_one_file and not output.endswith(("/", os.sep)):
+        jobs = [Job(photos[0], Path(output))]
+        if Path(output).suffix.lower() != ".png":
+            raise OptionError(f"OUT is {output}; results are lossless: end it in .png")
+    else:
+        names = Counter(photo.with_suffix("") for photo in photos)
+        jobs = [
+            Job(photo, Path(output) / _result_name(photo, names).relative_to(root))
+            for photo in photos
+        ]
+    sources = {photo.resolve() for photo in photos}
+    for job in jobs:
+        if job.target.resolve() in sources:
+            raise OptionError(f"{job.target} is one of the photos; choose another OUT")
+    return jobs
+
+
+def stylize_file(job: Job, stylizer: Stylizer, options: StylizeOptions) -> int:
+    """Read, stylize and write one photo with its record; return the number of faces found."""
+    from engine.image import read_photo, write_png
+
+    started = time.perf_counter()
+    photo = read_photo(job.source)
+    faces = stylizer.detect(photo.rgb)
+    _make_folder(job.target.parent)
+    for target, rgb, alpha in _results(job, photo, faces, stylizer, options):
+        write_png(target, rgb, alpha)
+    record = describe_result(stylizer, options, photo.rgb, faces)
+    seconds = round(time.perf_counter() - started, 3)
+    write_json(job.sidecar, {"source": job.source.name, **record, "seconds": seconds})
+    return len(faces)
+
+
+def load_stylizer(arguments: argparse.Namespace, name: str) -> Stylizer:
+    """Load the style a command line names; raises StylizeError."""
+    from engine.pipeline import Stylizer
+    from engine.runtime import pick_runtime
+    from engine.style import StyleLibrary
+
+    library = StyleLibrary([arguments.packs] if arguments.packs else None)
+    return Stylizer.load(name, library, pick_runtime(arguments.device, arguments.dtype))
+
+
+def run_batch(
+    jobs: Sequence[Job], work: Callable[[Job], int], report: Callable[[str], None]
+) -> tuple[int, int]:
+    """Do all jobs; a broken photo is reported and never stops the others.
+
+    Returns (photos that failed, faces found in all).
+    """
+    num_failed = num_faces = 0
+    for job in jobs:
+        try:
+            found = work(job)
+        except StylizeError as error:
+            report(f"failed: {job.source}: {error}")
+            num_failed += 1
+            continue
+        if not found:
+            report(f"warning: no face found in {job.source}: written unchanged")
+        num_faces += found
+    return num_failed, num_faces
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        jobs = plan(arguments.input, arguments.output)
+        stylizer = load_stylizer(arguments, arguments.style)
+        options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
+        stylizer.card.path_of(options.attribute)
+    except StylizeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    return _run(jobs, stylizer, options, arguments.skip_existing)
+
+
+def _run(jobs: list[Job], stylizer: Stylizer, options: StylizeOptions, skip_existing: bool) -> int:
+    from tqdm import tqdm
+
+    is_done = [skip_existing and j.target.exists() and j.sidecar.exists() for j in jobs]
+    todo = [job for job, done in zip(jobs, is_done, strict=True) if not done]
+    print(f"{stylizer.card.name} on {stylizer.runtime.reason}", file=sys.stderr)
+    try:
+        with tqdm(todo, unit="photo", disable=not todo) as bar:
+            failed, faces = run_batch(bar, lambda j: stylize_file(j, stylizer, options), bar.write)
+    except KeyboardInterrupt:
+        print("interrupted; finished results are kept", file=sys.stderr)
+        return INTERRUPTED
+    written = len(todo) - failed
+    print(f"{written} written, {len(jobs) - len(todo)} skipped, {failed} failed, {faces} faces")
+    if failed:
+        return SOME_FAILED
+    return NO_FACE if todo and not faces else SUCCESS
+
+
+def _results(
+    job: Job,
+    photo: Photo,
+    faces: Sequence[Face],
+    stylizer: Stylizer,
+    options: StylizeOptions,
+):
+    """Yield (path, rgb, alpha) to write: the photo, or one crop per chosen face."""
+    chosen = options.select(len(faces))
+    if options.whole_photo or not chosen:
+        rgb = stylizer(photo.rgb, options, faces=faces)
+        yield job.target, rgb, _fitted_alpha(photo, *rgb.shape[:2])
+        return
+    for number, index in enumerate(chosen, start=1):
+        portrait = stylizer.encode(photo.rgb, [faces[index]])[0]
+        crop = stylizer.crop(portrait, stylizer.render(portrait, options), options)
+        name = job.target.name if number == 1 else f"{job.target.stem}-face{number}.png"
+        yield job.target.with_name(name), crop, None
+
+
+def _fitted_alpha(photo: Photo, height: int, width: int) -> np.ndarray | None:
+    from engine.image import resize
+
+    if photo.alpha is None or photo.alpha.shape == (height, width):
+        return photo.alpha
+    grey = photo.alpha[:, :, None].repeat(3, axis=2)
+    return resize(grey, height, width)[:, :, 0]
+
+
+def _first_magic(path: Path) -> int:
+    magic = (i for i, part in enumerate(path.parts) if glob.has_magic(part))
+    return next(magic, len(path.parts) - 1)
+
+
+def _result_name(photo: Path, names: Counter) -> Path:
+    plain = photo.with_suffix("")
+    if names[plain] > 1:
+        plain = plain.with_name(f"{photo.stem}_{photo.suffix[1:]}")
+    return plain.with_name(plain.name + ".png")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(
+            f"cannot make folder {folder}: {error.strerror}; choose another"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
