@@ -5,6 +5,7 @@ returns its complaints, [] if there are none. test_architecture.py shows each wh
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,8 @@ MAY_IMPORT = {
 }
 # ops stay portable: torch and the standard library, nothing else.
 MAY_IMPORT_OUTSIDE = {"engine.ops": {"torch"}}
+# Packages that are imported under another name than they are installed under.
+INSTALLED_AS = {"cv2": "opencv-python", "PIL": "pillow"}
 # The GPU machine that trains has none of these.
 ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 
@@ -222,6 +225,24 @@ def import_in_bare_process(modules: list[str], folder: Path) -> str:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return done.stderr if done.returncode else ""
+
+
+def required(*files: str) -> set[str]:
+    """Names of the packages in requirement files, as pip writes them: lower case with dashes."""
+    lines = "\n".join((ROOT / file).read_text("utf-8") for file in files).splitlines()
+    names = (re.match(r"[A-Za-z0-9_.-]+", line) for line in lines if not line.startswith("-"))
+    return {name[0].lower().replace("_", "-") for name in names if name}
+
+
+def check_required(path: str, text: str) -> list[str]:
+    """Every foreign package imported is in requirements.txt, or for tests in -dev.txt."""
+    files = ["requirements.txt", *(["requirements-dev.txt"] * path.startswith("tests/"))]
+    known, complaints = required(*files) | sys.stdlib_module_names | set(OURS), []
+    for node, name in imports(path, ast.parse(text)):
+        package = INSTALLED_AS.get(name.split(".")[0], name.split(".")[0]).replace("_", "-")
+        if package not in known and name.split(".")[0] not in known:
+            complaints.append(f"{at(path, node)} {package} is not in {' or '.join(files)}")
+    return complaints
 
 
 def project_files() -> list[str]:

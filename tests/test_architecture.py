@@ -11,6 +11,7 @@ from .architecture import (
     check_imports,
     check_print,
     check_purpose,
+    check_required,
     check_size,
     check_words,
     import_in_bare_process,
@@ -58,6 +59,9 @@ BAD = [
     (check_size, "x.py", "class A:\n    def f(self):\n" + "        x = 1\n" * 80),
     (check_purpose, "engine/utils.py", '"""Odds and ends."""'),
     (check_purpose, "engine/style.py", "x = 1"),
+    (check_required, "engine/style.py", "import platformdirs"),
+    (check_required, "engine/style.py", "import pytest"),
+    (check_required, "engine/style.py", "def f():\n    from skimage.io import imread"),
 ]
 GOOD = [
     (check_imports, "engine/ops/fir.py", "import math\nimport torch.nn as nn\nfrom . import bias"),
@@ -79,6 +83,8 @@ GOOD = [
     (check_size, "x.py", "def f():\n" + "    x = 1\n" * 79),
     (check_purpose, "engine/style.py", '"""Style packs."""'),
     (check_purpose, "tests/test_style.py", "x = 1"),
+    (check_required, "engine/style.py", "import cv2, PIL.Image, json, face_alignment, demo"),
+    (check_required, "tests/test_style.py", "from pytest import fixture"),
 ]
 CHECKERS = sorted({checker for checker, _, _ in BAD}, key=lambda checker: checker.__name__)
 
