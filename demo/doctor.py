@@ -6,12 +6,10 @@ Device and why, versions, style packs with licence and hash check, face detector
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 from demo.photo import add_setup_arguments
 from demo.record import package_versions
@@ -114,17 +112,26 @@ def check_packs(folder: str | None) -> Iterator[Finding]:
 
 
 def check_detectors() -> Iterator[Finding]:
-    """The three ways to find faces; the embedded one is checked with the packs."""
+    """The three ways to find faces, and which one is used without a wish."""
     import cv2
 
-    if importlib.util.find_spec("face_alignment") is None:
-        text = "face-alignment (68 points) is not installed; the embedded detector is used"
-        yield Finding("detector", "ok", text)
+    from engine.detect import EMBEDDED_WEIGHTS, EmbeddedDetector, FaceAlignmentDetector
+
+    try:
+        EmbeddedDetector.from_file()
+        yield Finding("detector", "ok", f"embedded: {EMBEDDED_WEIGHTS}")
+    except StylizeError as error:
+        yield Finding("detector", "warning", str(error))
+    if FaceAlignmentDetector.available():
+        text = f"used for 68 points, weights at {FaceAlignmentDetector.weights()}"
+    elif FaceAlignmentDetector.installed():
+        text = "installed without weights, not used: --allow-download fetches them (96 MB)"
     else:
-        version = metadata.version("face-alignment")
-        yield Finding("detector", "ok", f"face-alignment {version} (68 points) is installed")
-    state = "ok" if hasattr(cv2, "FaceDetectorYN") else "warning"
-    yield Finding("detector", state, f"OpenCV {cv2.__version__} reads YuNet files: {state}")
+        text = "not installed, not used"
+    yield Finding("detector", "ok", f"face-alignment: {text}")
+    can_read = hasattr(cv2, "FaceDetectorYN")
+    text = "can read the file of --yunet" if can_read else "is too old for --yunet"
+    yield Finding("detector", "ok", f"YuNet: OpenCV {cv2.__version__} {text}")
 
 
 def check_ffmpeg() -> Finding:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     from engine.detect import Face
     from engine.image import Photo
     from engine.pipeline import Stylizer
+    from engine.style import StyleLibrary
 
 PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .heic .heif .avif .bmp .tif .tiff .gif".split())
 SUCCESS, SOME_FAILED, USAGE, NO_FACE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -78,6 +79,12 @@ def add_setup_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--packs", metavar="FOLDER", help="look for styles in this folder only")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, mps, or a GPU as in pytorch")
     group.add_argument("--dtype", metavar="NAME", help="auto, float32 or bfloat16")
+    group.add_argument("--yunet", metavar="FILE", help="find faces with this YuNet ONNX file")
+    group.add_argument(
+        *("--allow-download",),
+        action="store_true",
+        help="let face-alignment fetch its 68 points (96 MB); used by itself where it is there",
+    )
 
 
 def find_photos(pattern: str) -> tuple[Path, list[Path]]:
@@ -141,14 +148,26 @@ def stylize_file(job: Job, stylizer: Stylizer, options: StylizeOptions) -> int:
     return len(faces)
 
 
-def load_stylizer(arguments: argparse.Namespace, name: str) -> Stylizer:
-    """Load the style a command line names; raises StylizeError."""
+def load_stylizer(
+    arguments: argparse.Namespace, name: str, library: StyleLibrary | None = None
+) -> Stylizer:
+    """Load a style, from and on what the setup arguments say; raises StylizeError."""
+    from engine.detect import choose_detector
     from engine.pipeline import Stylizer
     from engine.runtime import pick_runtime
     from engine.style import StyleLibrary
 
-    library = StyleLibrary([arguments.packs] if arguments.packs else None)
-    return Stylizer.load(name, library, pick_runtime(arguments.device, arguments.dtype))
+    library = library or StyleLibrary([arguments.packs] if arguments.packs else None)
+    runtime = pick_runtime(arguments.device, arguments.dtype)
+    style, detector = library.load(name, runtime), None
+    if arguments.yunet or arguments.allow_download:
+        detector = choose_detector(
+            style.base.detector,
+            yunet=arguments.yunet,
+            device=str(runtime.device),
+            allow_download=arguments.allow_download,
+        )
+    return Stylizer(style, detector)
 
 
 def run_batch(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.photo import add_setup_arguments, find_photos
+from demo.photo import add_setup_arguments, find_photos, load_stylizer
 from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
 
@@ -107,18 +107,15 @@ def compose(
 
 def _columns(arguments: argparse.Namespace) -> list[tuple[str, Stylizer, StylizeOptions]]:
     """Load each style once, whatever number of its attributes is shown."""
-    from engine.pipeline import Stylizer
-    from engine.runtime import pick_runtime
     from engine.style import StyleLibrary
 
     if arguments.tile < 16:
         raise OptionError(f"--tile is {arguments.tile}; 16 pixels or more are accepted")
     library = StyleLibrary([arguments.packs] if arguments.packs else None)
-    runtime = pick_runtime(arguments.device, arguments.dtype)
     columns = []
     for wish in arguments.style or library.names():
         name, _, attribute = wish.partition(":")
-        stylizer = Stylizer.load(name, library, runtime)
+        stylizer = load_stylizer(arguments, name, library)
         options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
         options = replace(options, attribute=attribute) if attribute else options
         stylizer.card.path_of(options.attribute)

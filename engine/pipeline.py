@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from torch import Tensor
 
 from engine.align import AlignedFace, align, face_quad, paste
 from engine.color import match_color
-from engine.detect import Detector, EmbeddedDetector, Face
-from engine.errors import Cancelled, DetectorError, ImageError, PackError, StylizeError
+from engine.detect import Detector, Face, choose_detector
+from engine.errors import Cancelled, ImageError, PackError, StylizeError
 from engine.image import resize, to_tensor, to_uint8
 from engine.latent import map_zplus, reparameterize, truncate
 from engine.options import StylizeOptions
 from engine.runtime import Runtime, memory_guard
-from engine.style import BlendedStyle, StyleLibrary
+from engine.style import Base, BlendedStyle, StyleLibrary
 
 __all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_distance"]
 
@@ -57,7 +58,7 @@ class Stylizer:
 
     Args:
         style: a loaded style.
-        detector: finds the faces; None: the detector of the style's base pack.
+        detector: finds the faces; None: what `choose_detector` picks for the base pack.
         distance: ([N, 3, R, R], same) -> [N], compares posterior samples; pictures in [-1, 1].
     """
 
@@ -68,8 +69,6 @@ class Stylizer:
         distance: Distance | None = None,
     ) -> None:
         self.style, self.card, self.runtime = style, style.card, style.base.runtime
-        if detector is None and style.base.detector is not None:
-            detector = EmbeddedDetector(style.base.detector)
         self._detector = detector
         self._distance = distance or picture_distance
 
@@ -86,15 +85,14 @@ class Stylizer:
         return cls(library.load(name, runtime), detector)
 
     def detect(self, rgb: np.ndarray) -> list[Face]:
-        """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none."""
+        """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none.
+
+        Raises DetectorError where neither the base pack nor the project has a detector.
+        """
         _check_photo(rgb)
-        if self._detector is None:
-            raise DetectorError(
-                f"base pack {self.style.base.pack.folder} has no face detector; "
-                "mark the eyes and the mouth by hand, or name another detector"
-            )
+        detector = self._detector or _detector_of(self.style.base)
         with memory_guard(self.runtime):
-            return [face for face in self._detector(rgb) if _is_usable(face, rgb)]
+            return [face for face in detector(rgb) if _is_usable(face, rgb)]
 
     def encode(
         self,
@@ -258,6 +256,12 @@ def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
     """Return (height, width) with the longer side scaled to `longest`; unchanged if that is 0."""
     scale = longest / max(height, width) if longest else 1.0
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@lru_cache(maxsize=4)
+def _detector_of(base: Base) -> Detector:
+    """The detector all styles of a base share: its networks are read-only."""
+    return choose_detector(base.detector, device=str(base.runtime.device))
 
 
 def _is_usable(face: Face, rgb: np.ndarray) -> bool:

@@ -47,7 +47,7 @@ NUM_KEPT_NETWORKS = 3
 STRENGTH_STEPS = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Base:
     """What styles share: source generator with w_avg; encoder and detector if the pack has them."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.models.detector import FaceNetwork
+from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.stylegan2 import Discriminator, Generator
 from engine.pack import GENERATOR_FILE, Card, save_pack
@@ -35,6 +35,12 @@ def card(name: str, kind: str, **more: object) -> Card:
     return Card(name=name, kind=kind, title=name.title(), licence="Apache-2.0", **layout, **more)
 
 
+def _detector() -> FaceNetwork:
+    return FaceNetwork(
+        CellNetwork((8,) * 5, (0,) * 5, neck=8), PointNetwork((8,) * 4, (0,) * 4, neck=8)
+    )
+
+
 def write_base(folder: Path, *, seed: int = 0, detector: bool = False) -> Card:
     """Write the base pack `folder`/base; a random detector finds random things."""
     source = generator(seed)
@@ -53,7 +59,7 @@ def write_base(folder: Path, *, seed: int = 0, detector: bool = False) -> Card:
         "encoder.safetensors": encoder.state_dict(),
     }
     if detector:
-        states["detector.safetensors"] = FaceNetwork((8,) * 5, (0,) * 5, 8).state_dict()
+        states["detector.safetensors"] = _detector().state_dict()
     return save_pack(folder / "base", card("base", "base"), states).card
 
 
