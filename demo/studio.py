@@ -1,0 +1,130 @@
+"""The half of the page that all visitors share: styles, and one loaded stylizer per style.
+
+Read-only after loading: what belongs to one visitor is a `Visit` (demo/visit.py), never kept here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.detect import Detector, choose_detector, face_from_points
+from engine.errors import DetectorError, PackError, StylizeError
+from engine.models.detector import FaceNetwork
+from engine.options import StylizeOptions
+from engine.pipeline import Stylizer
+from engine.runtime import Runtime, pick_runtime
+from engine.style import Card, StyleLibrary
+
+log = logging.getLogger(__name__)
+
+PREFERRED_STYLE = "cartoon"
+
+
+FindDetector = Callable[[FaceNetwork | None], Detector]
+
+
+class Studio:
+    """Styles by name, each loaded on first use and then shared.
+
+    Args:
+        library: where the packs are.
+        runtime: where the networks run; None decides now.
+        find_detector: gives the detector to use with the detector network of a base pack.
+
+    Raises PackError where the library holds no style at all.
+    """
+
+    def __init__(
+        self,
+        library: StyleLibrary,
+        runtime: Runtime | None = None,
+        find_detector: FindDetector = choose_detector,
+    ) -> None:
+        self.library = library
+        self.runtime = runtime or pick_runtime()
+        self._find_detector = find_detector
+        self._stylizers: dict[str, Stylizer] = {}
+        self._lock = threading.Lock()
+        if not self.names():
+            raise PackError(
+                "no style pack found; expected a folder with style.json in engine/packs: "
+                "fetch the project again, or name a folder with --packs"
+            )
+
+    def tiles(self) -> list[tuple[Path | np.ndarray, str]]:
+        """Return (preview, title) of every style; a style without preview gets a plain tile."""
+        return [
+            (self.library.preview(name) or _plain_tile(), self.card(name).title or name)
+            for name in self.names()
+        ]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the styles, in the order to show them."""
+        return list(self.library.names())
+
+    @property
+    def default_style(self) -> str:
+        """The style chosen before the visitor chooses."""
+        names = self.names()
+        return PREFERRED_STYLE if PREFERRED_STYLE in names else names[0]
+
+    def card(self, name: str) -> Card:
+        """Return the card of a style; PackError for a name that is none.
+
+        Only the names on offer: a visitor must not make the library open a path of their choice.
+        """
+        if name not in self.names():
+            raise PackError(f"no style {name!r}; choose one of {', '.join(self.names())}")
+        return self.library.card(name)
+
+    def stylizer(self, name: str) -> Stylizer:
+        """Return the loaded style `name`; the first call reads its weights. Raises PackError."""
+        self.card(name)
+        with self._lock:
+            if name not in self._stylizers:
+                started = time.perf_counter()
+                style = self.library.load(name, self.runtime)
+                self._stylizers[name] = Stylizer(style, self._detector(style.base.detector))
+                log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
+            return self._stylizers[name]
+
+    def _detector(self, network: FaceNetwork | None) -> Detector | None:
+        """Without any detector the page still works: faces are marked by hand."""
+        try:
+            return self._find_detector(network)
+        except DetectorError as error:
+            log.warning("no face detector: %s", error)
+            return None
+
+    def warm_up(self) -> None:
+        """Run the default style once on a blank picture: the first visitor need not wait then."""
+        started = time.perf_counter()
+        try:
+            stylizer = self.stylizer(self.default_style)
+            blank = np.full((256, 256, 3), 128, np.uint8)
+            stylizer.detect(blank)
+            face = face_from_points((96, 104), (160, 104), (128, 176))
+            portraits = stylizer.encode(blank, [face])
+            stylizer.paste(blank, portraits, [stylizer.render(portraits[0], StylizeOptions())])
+        except StylizeError as error:  # the visitor will be told again, where it matters
+            log.warning("warm-up: %s", error)
+            return
+        log.info("warmed up in %.2f s", time.perf_counter() - started)
+
+    def warm_up_in_background(self) -> threading.Thread:
+        """Start `warm_up` beside the server and return its thread."""
+        thread = threading.Thread(target=self.warm_up, name="warm-up", daemon=True)
+        thread.start()
+        return thread
+
+
+def _plain_tile() -> np.ndarray:
+    """A diagonal gradient from indigo to pink, uint8 [128, 128, 3]."""
+    ramp = np.add.outer(np.arange(128), np.arange(128))[..., None] / 254
+    return np.rint((1 - ramp) * (99, 102, 241) + ramp * (236, 72, 153)).astype(np.uint8)

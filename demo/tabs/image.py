@@ -1,0 +1,222 @@
+"""The Image tab: a photo in, a stylized picture out, drawn again as the controls move.
+
+The photo is read and encoded once; after that every change runs the generator only. All that
+belongs to a visitor is in `gr.State`; the callbacks here only translate.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from demo import visit as visits
+from demo.controls import AUTOMATIC, attribute_control, uploaded_path
+from demo.studio import Studio
+from demo.tabs import image_marking as marking
+from demo.tabs.image_parts import GPU, LIGHT, WELCOME, Parts, build_parts
+from demo.theme import problem_line, status_line
+from demo.visit import Drawn, PickedSample, Visit
+from engine.errors import StylizeError
+from engine.options import MAXIMUM_SEED, StylizeOptions
+
+MANY = 5  # from this many pictures on, a drawing takes long enough to be stopped
+
+Updates = dict[Any, Any]
+
+
+class ImageTab:
+    """The tab inside the current `gr.Blocks`; `studio` holds the styles all visitors share."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.parts: Parts = build_parts(studio)
+        self._connect()
+
+    def _connect(self) -> None:
+        p = self.parts
+        last = {**GPU, "trigger_mode": "always_last", "preprocess": False}
+        opening = {**last, "show_progress_on": [p.empty, p.result]}
+        quick = {**last, "show_progress_on": p.result, "show_progress": "minimal"}
+        running = [p.photo.change(self.draw, p.inputs, p.outputs, **opening)]
+        controls = [*self._style_controls().values(), p.attribute, p.seed]
+        running += [c.input(self.draw, p.inputs, p.outputs, **quick) for c in controls]
+        of_style = [p.style, p.attribute, *self._style_controls().values()]
+        choices = [
+            p.dice.click(roll, None, p.seed, **LIGHT),
+            p.styles.select(self.choose_style, None, of_style, **LIGHT),
+            p.faces.select(choose_face, None, p.chosen, **LIGHT),
+            p.gallery.select(choose_sample, [p.chosen, p.samples, p.seed], p.sample, **LIGHT),
+        ]
+        running += [choice.then(self.draw, p.inputs, p.outputs, **quick) for choice in choices]
+        marked = marking.connect(p)
+        running.append(marked.then(self.draw_marked, p.inputs, p.outputs, **opening))
+        p.stop.click(stopped, None, [p.stop, p.status], cancels=running, **LIGHT)
+
+    def _style_controls(self) -> dict[str, gr.components.Component]:
+        """The controls of the options a style has defaults for."""
+        names = ("strength", "whole_photo", "color", "truncation_psi", "samples")
+        return {name: getattr(self.parts, name) for name in names}
+
+    def choose_style(self, event: gr.SelectData) -> list[Any]:
+        """Take the style clicked on, its variants, and the defaults it insists on."""
+        card = self.studio.card(self.studio.names()[event.index])
+        defaults = [card.defaults.get(name, gr.skip()) for name in self._style_controls()]
+        return [card.name, attribute_control(card.attributes), *defaults]
+
+    def draw(
+        self,
+        values: Updates,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[Updates]:
+        """Read the photo if it is a new one, draw it, show it, then write the download."""
+        visit = values[self.parts.visit]
+        try:
+            photo = uploaded_path(values[self.parts.photo])
+            if photo is None:
+                visits.close_visit(visit)
+                yield self._closed(status_line(WELCOME))
+            else:
+                yield from self._draw(photo, visit, values, progress)
+        except StylizeError as error:
+            gr.Warning(str(error), title="That did not work")
+            yield self._closed(problem_line(str(error)))
+
+    def draw_marked(
+        self,
+        values: Updates,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[Updates]:
+        """Once all points are placed: encode the face they describe, and draw."""
+        p, visit = self.parts, values[self.parts.visit]
+        if visit is None or not visit.is_marked:
+            yield gr.skip()
+            return
+        try:
+            progress(0.3, desc="Reading the face you marked")
+            visit = visits.with_marked_face(visit, self.studio.stylizer(values[p.style]))
+            yield self._opened(visit)
+            yield from self._draw(visit.source, visit, {**values, p.chosen: "all"}, progress)
+        except StylizeError as error:
+            gr.Warning(str(error), title="These points do not make a face")
+            yield marking.shown(p, visits.unmark(visit, 0))
+
+    def _draw(
+        self, photo: str, visit: Visit | None, values: Updates, progress: gr.Progress
+    ) -> Iterator[Updates]:
+        p, stylizer = self.parts, self.studio.stylizer(values[self.parts.style])
+        if visit is None or not visit.fits(photo, stylizer):
+            yield {p.stop: gr.Button(interactive=True)}
+            progress(0.2, desc="Looking for faces")
+            visits.close_visit(visit)
+            visit = visits.open_visit(stylizer, photo, Path(get_upload_folder()) / "visits")
+            values = {**values, p.chosen: "all"}
+            yield self._opened(visit)
+        if not visit.portraits:
+            gr.Warning(marking.NO_FACE, title="No face found")
+            yield {**self._stage(None, problem_line(marking.NO_FACE)), **marking.shown(p, visit)}
+            return
+        options, started = self._options(values), time.perf_counter()
+        drawn: list[Drawn] = []
+        indexes = options.select(len(visit.portraits))
+        for index in indexes:
+            progress((len(drawn), len(indexes)), desc="Drawing")
+            yield {p.stop: gr.Button(interactive=len(indexes) * options.samples >= MANY)}
+            drawn.append(visits.draw_face(visit, stylizer, options, index, values[p.sample]))
+        picture = visits.compose(visit, stylizer, drawn, options)
+        pair = visits.write_pair(visit, picture)
+        line = summary(visit, picture.rgb.shape, time.perf_counter() - started)
+        yield {**self._stage(pair, status_line(line)), p.gallery: sample_tiles(drawn)}
+        file = visits.write_download(visit, stylizer.card.name, picture, pair[1])
+        yield {p.download: gr.DownloadButton(value=str(file), interactive=True)}
+
+    def _options(self, values: Updates) -> StylizeOptions:
+        p = self.parts
+        controls = {**self._style_controls(), "seed": p.seed, "faces": p.chosen}
+        chosen = {name: values[control] for name, control in controls.items()}
+        attribute = None if values[p.attribute] == AUTOMATIC else values[p.attribute]
+        return StylizeOptions.from_dict({**chosen, "attribute": attribute})
+
+    def _opened(self, visit: Visit) -> Updates:
+        """A photo has been read: its faces to choose from, nothing drawn yet."""
+        p, several = self.parts, len(visit.portraits) > 1
+        updates = {
+            p.visit: visit,
+            p.chosen: "all",
+            p.sample: None,
+            p.faces: gr.Gallery(face_tiles(visit), visible=several, selected_index=0),
+            p.gallery: sample_tiles([]),
+            p.by_hand: gr.Button(visible=True),
+            p.marking: gr.Column(visible=False),
+        }
+        return {**updates, p.photo: str(visit.view)} if visit.is_converted else updates
+
+    def _closed(self, line: str) -> Updates:
+        """No photo, or one that cannot be used: everything about the last one goes away."""
+        p = self.parts
+        hidden = {
+            part: gr.update(visible=False) for part in (p.faces, p.gallery, p.by_hand, p.marking)
+        }
+        return {**self._stage(None, line), **hidden, p.visit: None, p.chosen: "all"}
+
+    def _stage(self, pair: tuple[Path, Path] | None, line: str) -> Updates:
+        """The picture before and after, or the empty stage, and the line below it."""
+        p = self.parts
+        files = None if pair is None else tuple(map(str, pair))
+        return {
+            p.empty: gr.HTML(visible=pair is None),
+            p.result: gr.ImageSlider(value=files, visible=pair is not None),
+            p.status: line,
+            p.stop: gr.Button(interactive=False),
+            p.download: gr.DownloadButton(interactive=False),
+        }
+
+
+def roll() -> int:
+    """Return a random seed."""
+    return secrets.randbelow(MAXIMUM_SEED + 1)
+
+
+def choose_face(event: gr.SelectData) -> str:
+    """Return the `faces` option for a click: the first picture stands for everyone."""
+    return "all" if event.index == 0 else str(event.index - 1)
+
+
+def choose_sample(chosen: str, samples: int, seed: int, event: gr.SelectData) -> PickedSample:
+    """Return which sample of which face was clicked on."""
+    face = 0 if chosen == "all" else int(chosen)
+    return PickedSample(face, int(samples), int(seed), event.index)
+
+
+def stopped() -> list[Any]:
+    """Say that the drawing was stopped."""
+    return [gr.Button(interactive=False), status_line("Stopped. Change something to draw again.")]
+
+
+def summary(visit: Visit, shape: tuple[int, ...], seconds: float) -> str:
+    """Return one line on what was found and how long it took."""
+    count = len(visit.portraits)
+    faces = "1 face" if count == 1 else f"{count} faces"
+    return (
+        f"{faces} read in {visit.seconds:.1f} s · drawn in {seconds:.1f} s · "
+        f"{shape[1]} × {shape[0]} px"
+    )
+
+
+def face_tiles(visit: Visit) -> list[tuple[Any, str]]:
+    """Return the pictures to choose a face from: everyone, then each face alone."""
+    faces = visits.thumbnails(visit)
+    everyone = (str(visit.view), f"All {len(faces)}")
+    return [everyone, *((face, f"Face {n}") for n, face in enumerate(faces, 1))]
+
+
+def sample_tiles(drawn: list[Drawn]) -> gr.Gallery:
+    """Return the gallery of the samples of the first face; hidden where there is only one."""
+    samples = drawn[0].samples if drawn else None
+    tiles = [(s, f"Sample {n}") for n, s in enumerate([] if samples is None else samples, 1)]
+    return gr.Gallery(tiles, visible=bool(tiles), selected_index=drawn[0].number if tiles else None)

@@ -1,0 +1,209 @@
+"""The Image tab as it is laid out: every component, none of the behaviour (that is image.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import gradio as gr
+
+from demo.controls import attribute_control, option_control, photo_input
+from demo.studio import Studio
+from demo.theme import EMPTY, status_line
+from demo.visit import close_visit
+
+ASSETS = Path(__file__).parents[1] / "assets"
+VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
+GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
+LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+WELCOME = "Choose a photo, take one with the camera, or paste one."
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components of the tab, and the states of a visitor: `visit`, `style`, `chosen`, `sample`.
+
+    `chosen` is the `faces` option ("all" or the number of a face), `sample` the number of the
+    sample picked by hand or None.
+    """
+
+    visit: gr.State
+    style: gr.State
+    chosen: gr.State
+    sample: gr.State
+    photo: gr.Image
+    styles: gr.Gallery
+    strength: gr.Slider
+    attribute: gr.Radio
+    whole_photo: gr.Radio
+    color: gr.Radio
+    truncation_psi: gr.Slider
+    samples: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    empty: gr.HTML
+    result: gr.ImageSlider
+    status: gr.HTML
+    download: gr.DownloadButton
+    stop: gr.Button
+    faces: gr.Gallery
+    gallery: gr.Gallery
+    by_hand: gr.Button
+    marking: gr.Column
+    hint: gr.Markdown
+    marker: gr.Image
+    undo: gr.Button
+    restart: gr.Button
+
+    @property
+    def inputs(self) -> set[gr.components.Component]:
+        """What a drawing depends on."""
+        names = ("visit", "style", "chosen", "sample", "photo", "strength", "attribute")
+        more = ("whole_photo", "color", "truncation_psi", "samples", "seed")
+        return {getattr(self, name) for name in (*names, *more)}
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What a drawing may change."""
+        names = ("visit", "chosen", "sample", "photo", "empty", "result", "status", "download")
+        more = ("stop", "faces", "gallery", "by_hand", "marking", "hint", "marker")
+        return [getattr(self, name) for name in (*names, *more)]
+
+
+def build_parts(studio: Studio) -> Parts:
+    """Lay the tab out inside the current `gr.Blocks`."""
+    found: dict[str, gr.components.Component] = _states(studio)
+    with gr.Row(elem_id="workspace"):
+        with gr.Column(scale=4, min_width=300, elem_id="side"):
+            found |= _choices(studio) | _settings(studio)
+        with gr.Column(scale=6, min_width=300, elem_id="main"):
+            found |= _stage() | _people()
+    return Parts(**{field.name: found[field.name] for field in fields(Parts)})
+
+
+def _states(studio: Studio) -> dict[str, gr.State]:
+    return {
+        "visit": gr.State(None, time_to_live=VISIT_SECONDS, delete_callback=close_visit),
+        "style": gr.State(studio.default_style),
+        "chosen": gr.State("all"),
+        "sample": gr.State(None),
+    }
+
+
+def _choices(studio: Studio) -> dict[str, gr.components.Component]:
+    photo = photo_input(
+        label="Photo",
+        sources=["upload", "webcam", "clipboard"],
+        buttons=["fullscreen"],
+        height=280,
+        alt_text="The photo to stylize",
+        elem_id="photo",
+    )
+    if examples := sorted(p for e in ("jpg", "png") for p in ASSETS.glob(f"example_*.{e}")):
+        gr.Examples([[str(p)] for p in examples], photo, label="Or try one", elem_id="examples")
+    tiles = studio.tiles()
+    styles = gr.Gallery(
+        tiles,
+        label="Style",
+        columns=4,
+        fit_columns=False,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        selected_index=studio.names().index(studio.default_style),
+        buttons=[],
+        interactive=False,
+        elem_id="styles",
+    )
+    return {"photo": photo, "styles": styles}
+
+
+def _settings(studio: Studio) -> dict[str, gr.components.Component]:
+    card = studio.card(studio.default_style)
+    defaults = card.options()
+    with gr.Group(elem_id="settings"):
+        parts = {
+            "strength": option_control("strength", value=defaults.strength),
+            "attribute": attribute_control(card.attributes),
+            "whole_photo": option_control("whole_photo", value=defaults.whole_photo),
+            "color": option_control("color", value=defaults.color),
+        }
+        with gr.Accordion("Fine tuning", open=False):
+            parts["truncation_psi"] = option_control(
+                "truncation_psi", value=defaults.truncation_psi
+            )
+            parts["samples"] = option_control("samples", value=defaults.samples)
+            with gr.Row(elem_id="seed-row"):
+                parts["seed"] = option_control("seed", value=defaults.seed, scale=3)
+                parts["dice"] = gr.Button("Random seed", scale=1, min_width=110, elem_id="dice")
+    return parts
+
+
+def _stage() -> dict[str, gr.components.Component]:
+    parts = {
+        "empty": gr.HTML(EMPTY, elem_id="stage-empty", apply_default_css=False),
+        "result": gr.ImageSlider(
+            label="Before and after",
+            type="filepath",
+            format="png",
+            interactive=False,
+            visible=False,
+            max_height=560,
+            buttons=["fullscreen"],
+            elem_id="result",
+        ),
+        "status": gr.HTML(status_line(WELCOME), elem_id="status", apply_default_css=False),
+    }
+    with gr.Row(elem_id="actions"):
+        parts["download"] = gr.DownloadButton(
+            "Download PNG", variant="primary", interactive=False, scale=4, elem_id="download"
+        )
+        parts["stop"] = gr.Button(
+            "Stop", variant="stop", interactive=False, scale=1, min_width=90, elem_id="stop"
+        )
+    return parts
+
+
+def _people() -> dict[str, gr.components.Component]:
+    parts = {
+        "faces": _strip("Faces: all, or click on one", "faces"),
+        "gallery": _strip("Samples: click the one you like", "samples"),
+        "by_hand": gr.Button(
+            "A face is missing or misread? Mark it by hand",
+            size="sm",
+            visible=False,
+            elem_id="by-hand",
+        ),
+    }
+    with gr.Column(visible=False, elem_id="marking") as parts["marking"]:
+        parts["hint"] = gr.Markdown()
+        parts["marker"] = gr.Image(
+            label="Click on the picture",
+            type="filepath",
+            format="png",
+            interactive=False,
+            buttons=[],
+            alt_text="The photo, to click on the eyes and the mouth",
+            elem_id="marker",
+        )
+        with gr.Row():
+            parts["undo"] = gr.Button("Undo", size="sm")
+            parts["restart"] = gr.Button("Start again", size="sm")
+    return parts
+
+
+def _strip(label: str, elem_id: str) -> gr.Gallery:
+    """A row of small pictures to choose one from."""
+    return gr.Gallery(
+        label=label,
+        format="png",
+        columns=7,
+        fit_columns=False,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        buttons=[],
+        interactive=False,
+        visible=False,
+        elem_id=elem_id,
+    )

@@ -1,0 +1,105 @@
+"""How the page looks: system fonts, one accent colour, and the order of its parts on a phone.
+
+Nothing is fetched from another machine: no web fonts, no scripts.
+"""
+
+from __future__ import annotations
+
+import html
+
+import gradio as gr
+
+SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONO_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
+
+TITLE = "Stylize"
+HEADER = """
+<header id="header">
+  <svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="9" fill="#4f46e5"/>
+  <path d="M9 22c1.5-3.5 4-5.2 7-5.2s5.500 1.700 7 5.200M16 15.500a4 4 0 1 0 0-8 4 4 0 0 0 0 8z"
+  fill="none" stroke="#fff" stroke-width="2.400" stroke-linecap="round"/></svg>
+  <div><h1>Stylize</h1>
+  <p>Drop a photo of a person, get a drawing of that person.
+  Photos stay on the machine that runs this page and are deleted within the hour.</p></div>
+</header>
+"""
+
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container .main { padding-top: 12px; }
+#header-block .html-container, #status .html-container, #stage-empty .html-container {
+  padding: 0; }
+#header { display: flex; gap: 14px; align-items: center; }
+#header svg { width: 42px; height: 42px; flex: none; }
+#header h1 { font-size: 1.45rem; font-weight: 700; margin: 0; line-height: 1.2; }
+#header p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .92rem; }
+#workspace { gap: 20px; align-items: flex-start; }
+#side, #main { gap: 12px; }
+#stage-empty .empty { height: 480px; border: 2px dashed var(--border-color-primary);
+  border-radius: var(--radius-xl); display: flex; flex-direction: column; gap: 10px;
+  align-items: center; justify-content: center; text-align: center; padding: 24px;
+  color: var(--body-text-color-subdued); background: var(--block-background-fill); }
+#stage-empty .empty strong { color: var(--body-text-color); font-size: 1.08rem; }
+#stage-empty .empty span { color: inherit; }
+#stage-empty .empty svg { width: 54px; height: 54px; opacity: .55; }
+#status .line { font-size: .92rem; color: var(--body-text-color-subdued); }
+#status .problem { color: var(--body-text-color); border-left: 4px solid #f59e0b;
+  background: color-mix(in srgb, #f59e0b 12%, transparent); padding: 8px 12px;
+  border-radius: var(--radius-md); }
+#styles .grid-wrap, #faces .grid-wrap, #samples .grid-wrap { min-height: 0; padding-top: 30px; }
+#styles .grid-container, #faces .grid-container, #samples .grid-container { gap: 8px; }
+#actions { gap: 10px; }
+#stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
+  color: var(--button-secondary-text-color); }
+#seed-row { align-items: flex-end; }
+footer .divider { display: none !important; }
+@media (min-width: 801px) { #main { position: sticky; top: 12px; } }
+@media (max-width: 800px) {
+  #header svg { display: none; }
+  #workspace { flex-direction: column; gap: 12px; align-items: stretch; }
+  #side, #main { display: contents; }
+  #workspace, #side > *, #main > * { width: 100%; max-width: calc(100vw - 40px); min-width: 0; }
+  #photo { order: 1; } #examples { order: 2; } #styles { order: 3; } #stage-empty { order: 4; }
+  #result { order: 5; } #status { order: 6; } #actions { order: 7; } #faces { order: 8; }
+  #samples { order: 9; } #by-hand { order: 10; } #marking { order: 11; } #settings { order: 12; }
+  #stage-empty .empty { height: 180px; }
+}
+"""
+
+EMPTY = """
+<div class="empty"><svg viewBox="0 0 48 48" fill="none" stroke="currentColor" stroke-width="2.500"
+ stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
+<rect x="5" y="8" width="38" height="32" rx="5"/><circle cx="24" cy="21" r="5.500"/>
+<path d="M12 37c2-6.500 6.500-9 12-9s10 2.500 12 9"/></svg>
+<strong>Your picture appears here</strong>
+<span>It starts by itself as soon as there is a photo.</span></div>
+"""
+
+
+def build_theme() -> gr.themes.Base:
+    """Return the theme: indigo on grey, light and dark, fonts of the system."""
+    return gr.themes.Default(
+        primary_hue="indigo",
+        secondary_hue="indigo",
+        neutral_hue="slate",
+        radius_size="lg",
+        font=[*SYSTEM_FONTS],
+        font_mono=[*MONO_FONTS],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_shadow="0 1px 2px 0 rgb(15 23 42 / 0.06)",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_500",
+        button_primary_text_color="white",
+    )
+
+
+def status_line(text: str) -> str:
+    """Return the line below the picture as HTML; screen readers announce it."""
+    return f'<div class="line" role="status">{html.escape(text)}</div>'
+
+
+def problem_line(text: str) -> str:
+    """Return the same line for a problem and its remedy."""
+    return f'<div class="line problem" role="alert">{html.escape(text)}</div>'

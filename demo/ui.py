@@ -1,0 +1,100 @@
+"""The page: its tabs, and how it is served; limits and privacy are in `launch_settings`."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import sys
+from typing import Any
+
+import gradio as gr
+
+from demo.api import add_stylize_endpoint
+from demo.studio import Studio
+from demo.tabs.image import ImageTab
+from demo.theme import CSS, HEADER, TITLE, build_theme
+from engine.detect import YuNetDetector, choose_detector
+from engine.errors import StylizeError
+from engine.runtime import pick_runtime
+from engine.style import StyleLibrary, search_folders
+
+log = logging.getLogger(__name__)
+
+MAX_FILE_SIZE = "200mb"
+MAX_WAITING = 16  # visitors in the queue; the next one is told to come back
+MAX_SESSIONS = 24  # visits kept in memory, each with its decoded photo
+SWEEP_SECONDS, FILE_SECONDS = 300, 3000  # uploads and results are gone within 55 minutes
+
+
+def build_ui(studio: Studio) -> gr.Blocks:
+    """Return the page, with its queue configured; no weights are read."""
+    with gr.Blocks(
+        title=TITLE,
+        analytics_enabled=False,
+        delete_cache=(SWEEP_SECONDS, FILE_SECONDS),
+        fill_width=True,
+    ) as page:
+        gr.HTML(HEADER, elem_id="header-block", apply_default_css=False)
+        ImageTab(studio)
+        add_stylize_endpoint(studio)
+
+        def forget(request: gr.Request) -> None:
+            """Drop what is kept for a visitor who left; should they return, it is read again."""
+            page.state_holder.delete_state(request.session_hash)
+
+        page.unload(forget)
+    return page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
+
+
+def launch_settings(studio: Studio) -> dict[str, Any]:
+    """Return the arguments for `launch`: nothing leaves the machine, no file but ours is served."""
+    return {
+        "theme": build_theme(),
+        "css": CSS,
+        "max_file_size": MAX_FILE_SIZE,
+        "state_session_capacity": MAX_SESSIONS,
+        "allowed_paths": [],
+        "blocked_paths": [str(folder) for folder in studio.library.search],
+        "footer_links": ["api"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "ssr_mode": False,
+        "share": False,
+        "pwa": False,
+        "quiet": True,
+    }
+
+
+def open_studio(arguments: argparse.Namespace) -> Studio:
+    """Return the studio that the command line asks for; raises StylizeError."""
+    runtime = pick_runtime(arguments.device, arguments.dtype)
+    log.info("runtime: %s", runtime.reason)
+    folders = [arguments.packs] if arguments.packs else []
+    if arguments.yunet:
+        yunet = YuNetDetector(arguments.yunet)
+        return Studio(StyleLibrary([*folders, *search_folders()]), runtime, lambda _: yunet)
+    find = functools.partial(
+        choose_detector, device=str(runtime.device), allow_download=arguments.allow_download
+    )
+    return Studio(StyleLibrary([*folders, *search_folders()]), runtime, find)
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serve the page until interrupted; a wrong command line or pack ends with its message."""
+    try:
+        studio = open_studio(arguments)
+        page = build_ui(studio)
+    except StylizeError as error:
+        sys.exit(f"app.py: {error}")
+    if not arguments.no_warm_up:
+        studio.warm_up_in_background()
+    _, url, _ = page.launch(
+        server_name=arguments.host,
+        server_port=arguments.port,
+        prevent_thread_lock=True,
+        **launch_settings(studio),
+    )
+    print(f"Stylize runs at {url}  (stop with Ctrl+C)", flush=True)
+    page.block_thread()
