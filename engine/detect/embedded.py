@@ -1,0 +1,129 @@
+"""The detector that ships with the project: our own network, trained by train.detector."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from engine.detect.face import (
+    MIN_PADDED,
+    Face,
+    Proposals,
+    cut,
+    shrunk,
+    turned_back,
+    upright_matrix,
+)
+from engine.errors import DetectorError
+from engine.image import to_tensor
+from engine.models.detector import FaceNetwork, cell_grid, decode, detector_from_state
+
+EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "packs" / "base" / "detector.safetensors"
+CROP = 96  # pixels of a side: what the second look was trained on
+PROPOSED = 0.6  # of the threshold: the score that earns a second look
+
+
+class EmbeddedDetector:
+    """Our own network at several sizes of the photo, and turned when it finds nothing.
+
+    The photo is searched at a long side of 640 (faces of 14 to about 200 pixels there) and of 160
+    (up to 90 % of the picture). Only if nothing, or nothing larger than `TINY`, was found, a larger
+    photo is searched at 1280 and then at up to 2560 pixels. Found faces are looked at again,
+    upright and at one size: precise landmarks, and what only resembled a face is dropped.
+    """
+
+    SIZES = (640, 160)
+    FINER = (1280, 2560)
+    TINY = 40  # pixels of a face in the last size searched
+
+    def __init__(self, network: FaceNetwork, *, threshold: float = 0.5):
+        """Use `network` as it is, on its device; `threshold` is the lowest score of a face."""
+        self.network, self.threshold = network, threshold
+
+    @classmethod
+    def from_file(cls, path: str | Path = EMBEDDED_WEIGHTS) -> "EmbeddedDetector":
+        """Read the weights of a safetensors file.
+
+        Raises:
+            DetectorError: the file is missing, damaged, or no detector of ours.
+        """
+        try:
+            return cls(detector_from_state(load_file(path)))
+        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise DetectorError(
+                f"{path} does not hold our face detector ({type(error).__name__}: {error}); "
+                "expected what train.detector writes: restore the file from the project"
+            ) from error
+
+    def __call__(self, rgb: np.ndarray) -> list[Face]:
+        """Return the faces of uint8 [H, W, 3], largest first; [] if there is none."""
+        faces = self._search(rgb)
+        if faces:
+            return faces
+        height, width = rgb.shape[:2]
+        tries = []
+        for turns in (1, 3, 2):
+            found = self._look(np.ascontiguousarray(np.rot90(rgb, turns)), self.SIZES)
+            tries.append([turned_back(face, turns, height, width) for face in found])
+        return max(tries, key=lambda found: sum(face.score for face in found))
+
+    def _search(self, rgb: np.ndarray) -> list[Face]:
+        long_side = max(rgb.shape[:2])
+        faces, last = self._look(rgb, self.SIZES), self.SIZES[0]
+        for size in self.FINER:
+            largest = max((face.area**0.5 for face in faces), default=0.0)
+            if last >= long_side or largest * last / long_side > self.TINY:
+                break
+            faces, last = self._look(rgb, (*self.SIZES, *self.FINER[:1], size)), size
+        return faces
+
+    def _look(self, rgb: np.ndarray, sizes: tuple[int, ...]) -> list[Face]:
+        """Search at each size that is not an enlargement, then take the second look."""
+        long_side = max(rgb.shape[:2])
+        sizes = sorted({min(size, long_side) for size in sizes}, reverse=True)
+        parts = [self._propose(rgb, size) for size in sizes]
+        joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        faces = Proposals(*joined).faces()
+        return [f for f in self._second_look(rgb, faces) if f.score >= self.threshold]
+
+    def _propose(self, rgb: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the network proposes for the photo shrunk to a long side: scores, boxes, points."""
+        small, scale = shrunk(rgb, size)
+        height, width = (-(-side // MIN_PADDED) * MIN_PADDED for side in small.shape[:2])
+        padded = np.full((height, width, 3), 128, np.uint8)
+        padded[: small.shape[0], : small.shape[1]] = small
+        with torch.inference_mode():
+            found = decode(self.network(self._tensor(padded)).cpu(), cell_grid(height, width))
+        keep = found.scores[0] >= self.threshold * PROPOSED
+        boxes = found.boxes[0, keep].numpy().reshape(-1, 2, 2)
+        boxes, landmarks = (
+            (points + 0.5) / scale - 0.5 for points in (boxes, found.landmarks[0, keep].numpy())
+        )
+        return found.scores[0, keep].numpy(), boxes.reshape(-1, 4), landmarks
+
+    def _tensor(self, rgb: np.ndarray) -> torch.Tensor:
+        like = self.network.cells.score.weight
+        return to_tensor(rgb).to(like, memory_format=torch.channels_last)
+
+    def _second_look(self, rgb: np.ndarray, faces: list[Face]) -> list[Face]:
+        """Set each face upright and look again, twice: precise landmarks, and is it a face?"""
+        for _ in range(2 if faces else 0):
+            matrices = [upright_matrix(face.landmarks, CROP) for face in faces]
+            crops = np.stack([cut(rgb, m, CROP) for m in matrices])
+            with torch.inference_mode():
+                points, logits = self.network.points(self._tensor(crops))
+            looks = zip(
+                faces, matrices, points.cpu().numpy(), logits.sigmoid().tolist(), strict=True
+            )
+            faces = [_steadied(*look) for look in looks]
+        return faces
+
+
+def _steadied(face: Face, photo_to_crop: np.ndarray, points: np.ndarray, score: float) -> Face:
+    """The face with the landmarks of its upright crop mapped back, and the lower of two scores."""
+    turn, shift = photo_to_crop[:, :2], photo_to_crop[:, 2]
+    landmarks = (points - shift) @ np.linalg.inv(turn).T
+    return replace(face, landmarks=landmarks.astype(np.float32), score=min(face.score, score))
