@@ -1,1 +1,1 @@
-"""Inference engine: generators, encoders, detection, alignment, styles, and the pipeline over them."""
+"""Inference engine: generators, encoders, detection, alignment, styles, the pipeline."""

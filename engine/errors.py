@@ -1,4 +1,7 @@
-"""The errors a user can cause. Each message says what was wrong, the value, what is accepted, the remedy."""
+"""The errors a user can cause.
+
+Each message says what was wrong, the value, what is accepted, the remedy.
+"""
 
 
 class StylizeError(Exception):
@@ -6,7 +9,7 @@ class StylizeError(Exception):
 
 
 class ImageError(StylizeError):
-    """A picture that cannot be read or written: broken, too large, of an unknown format, disk full."""
+    """A picture that cannot be read or written: broken, too large, unknown format, disk full."""
 
 
 class DetectorError(StylizeError):

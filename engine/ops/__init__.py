@@ -1,1 +1,1 @@
-"""StyleGAN2's primitive operations; each has one public function and a plain PyTorch specification."""
+"""StyleGAN2's primitive operations, in plain PyTorch."""

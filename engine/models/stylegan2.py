@@ -1,0 +1,497 @@
+"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958): generator and discriminator.
+
+Names, in code and in state dicts, are those of NVIDIA's stylegan2-ada-pytorch. Sizes,
+channels and numbers of layers are read off the weights. Deliberately different: several
+attribute paths in the low resolutions (AgileGAN, Section 3.3), feature hand-over between
+generators (UI2I-StyleGAN2, Section 3.2), no filter buffers, no compiled operations.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import nn
+
+from engine.errors import CheckpointError
+from engine.ops.bias_act import bias_act
+from engine.ops.modulated_conv import modulated_conv2d, modulated_to_rgb
+from engine.ops.upfirdn2d import blur, downsample2d, upsample2d
+
+Noise = Literal["const", "random", "none"]
+State = Mapping[str, torch.Tensor]
+
+
+def normalize_2nd_moment(x: torch.Tensor) -> torch.Tensor:
+    """Divide each row of x [N, C] by its root mean square (PixelNorm)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def config_f_channels(resolution: int, base: int = 32768, maximum: int = 512) -> dict[int, int]:
+    """Channels per resolution, min(base / resolution, maximum), from 4 px up."""
+    return {r: min(base // r, maximum) for r in _resolutions(resolution)}
+
+
+class FullyConnected(nn.Module):
+    """Linear layer with equalised learning rate: weights are scaled at run time."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activate: bool = False,
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier))
+        self.activate = activate
+        self.lr_multiplier = lr_multiplier
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in] -> [N, out]."""
+        scale = self.lr_multiplier / math.sqrt(self.weight.shape[1])
+        x = nn.functional.linear(x.float(), self.weight * scale)
+        bias = self.bias * self.lr_multiplier
+        return bias_act(x, bias) if self.activate else x + bias
+
+
+class MappingNetwork(nn.Module):
+    """z -> w, with the running mean `w_avg` that truncation pulls towards."""
+
+    def __init__(self, z_dim: int = 512, w_dim: int = 512, num_layers: int = 8):
+        super().__init__()
+        self.z_dim, self.w_dim, self.num_layers = z_dim, w_dim, num_layers
+        for i in range(num_layers):
+            layer = FullyConnected(
+                z_dim if i == 0 else w_dim, w_dim, activate=True, lr_multiplier=0.01
+            )
+            self.add_module(f"fc{i}", layer)
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """z [N, z_dim] -> w [N, w_dim]; one row per code, so flatten Z+ first."""
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"expected z [N, {self.z_dim}], got {list(z.shape)}")
+        w = normalize_2nd_moment(z.float())
+        for i in range(self.num_layers):
+            w = getattr(self, f"fc{i}")(w)
+        return w
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, upsample: bool
+    ):
+        super().__init__()
+        self.resolution, self.upsample = resolution, upsample
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor,
+        noise: Noise,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """x [N, in, H, H], w [N, w_dim] -> [N, out, R, R]."""
+        scale = 1 / math.sqrt(self.weight[0].numel())
+        return modulated_conv2d(
+            x,
+            self.weight * scale,
+            self.affine(w),
+            bias=self.bias,
+            noise=self._noise(x, noise, generator),
+            upsample=self.upsample,
+        )
+
+    def _noise(
+        self, x: torch.Tensor, noise: Noise, generator: torch.Generator | None
+    ) -> torch.Tensor | None:
+        if noise == "none":
+            return None
+        if noise == "const":
+            return self.noise_const[None, None] * self.noise_strength
+        shape = (x.shape[0], 1, self.resolution, self.resolution)
+        drawn = torch.randn(shape, generator=generator, device=x.device)
+        return drawn * self.noise_strength
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to RGB, without demodulation."""
+
+    def __init__(self, in_channels: int, w_dim: int):
+        super().__init__()
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """x [N, C, R, R], w [N, w_dim] -> float32 [N, 3, R, R]."""
+        scale = 1 / math.sqrt(self.weight.shape[1])
+        return modulated_to_rgb(x, self.weight[:, :, 0, 0] * scale, self.affine(w), self.bias)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: up-convolution, convolution, ToRGB; at 4 px a constant instead."""
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int):
+        super().__init__()
+        if resolution == 4:
+            self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
+        else:
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, True)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, False)
+        self.torgb = ToRGB(out_channels, w_dim)
+        self.num_conv = 1 if resolution == 4 else 2
+
+    def features(
+        self,
+        x: torch.Tensor | None,
+        ws: torch.Tensor,
+        noise: Noise,
+        generator: torch.Generator | None,
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        """The feature map after the block's last convolution; ws [N, 2 or 3, w_dim]."""
+        if x is None:
+            x = self.const.to(dtype)[None].expand(ws.shape[0], -1, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        else:
+            x = self.conv0(x, ws[:, 0], noise, generator)
+        return self.conv1(x, ws[:, self.num_conv - 1], noise, generator)
+
+
+class SynthesisNetwork(nn.Module):
+    """w codes -> picture. `paths` hold one copy of the low blocks per attribute (AgileGAN)."""
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: Mapping[int, int],
+        w_dim: int = 512,
+        num_paths: int = 1,
+        path_until: int = 0,
+    ):
+        super().__init__()
+        self.resolution, self.channels, self.w_dim = resolution, dict(channels), w_dim
+        self.resolutions = _resolutions(resolution)
+        self.num_ws = 2 * len(self.resolutions)
+        self.path_until = path_until if num_paths > 1 else 0
+        self.dtype = torch.float32  # what the convolutions compute in
+        for r in self.resolutions:
+            if not 4 < r <= self.path_until:
+                self.add_module(f"b{r}", self._new_block(r))
+        if num_paths > 1:
+            low = [r for r in self.resolutions if 4 < r <= path_until]
+            self.paths = nn.ModuleList(
+                nn.ModuleDict({f"b{r}": self._new_block(r) for r in low}) for _ in range(num_paths)
+            )
+
+    @property
+    def num_paths(self) -> int:
+        """How many attribute paths there are; 1 for a plain StyleGAN2."""
+        return len(self.paths) if hasattr(self, "paths") else 1
+
+    def block(self, resolution: int, path: int = 0) -> SynthesisBlock:
+        """The block of a resolution, of one attribute path where there are several."""
+        if 4 < resolution <= self.path_until:
+            return self.paths[path][f"b{resolution}"]
+        return getattr(self, f"b{resolution}")
+
+    def forward(
+        self,
+        ws: torch.Tensor,
+        noise: Noise = "const",
+        path: int = 0,
+        *,
+        replace: Mapping[int, torch.Tensor] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Codes to picture.
+
+        Args:
+            ws: [N, num_ws, w_dim].
+            noise: the stored maps, fresh ones (from `generator`), or none.
+            path: index of the attribute path.
+            replace: feature maps, by resolution, put in place of the block's own before its
+                ToRGB (UI2I layer swap); the RGB skip below them stays.
+
+        Returns:
+            float32 [N, 3, R, R], nominally in [-1, 1], not clamped.
+        """
+        self._check(ws, path)
+        x = rgb = None
+        for i, r in enumerate(self.resolutions):
+            block = self.block(r, path)
+            x = block.features(x, self._codes(ws, i), noise, generator, self.dtype)
+            if replace and r in replace:
+                x = replace[r].to(x.dtype)
+            skip = block.torgb(x, ws[:, 2 * i + 1])
+            rgb = skip if rgb is None else upsample2d(rgb) + skip
+        return rgb
+
+    def features(
+        self,
+        ws: torch.Tensor,
+        until: int,
+        noise: Noise = "const",
+        path: int = 0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """The feature map [N, C, until, until] after the second convolution of that block."""
+        self._check(ws, path)
+        if until not in self.resolutions:
+            raise ValueError(f"no block of {until} px; there are {self.resolutions}")
+        x = None
+        for i, r in enumerate(self.resolutions[: self.resolutions.index(until) + 1]):
+            block = self.block(r, path)
+            x = block.features(x, self._codes(ws, i), noise, generator, self.dtype)
+        return x
+
+    def _new_block(self, r: int) -> SynthesisBlock:
+        return SynthesisBlock(self.channels.get(r // 2, 0), self.channels[r], self.w_dim, r)
+
+    def _codes(self, ws: torch.Tensor, i: int) -> torch.Tensor:
+        """The codes of block i: block 0 has layers 0, 1; block i > 0 has 2 i - 1 .. 2 i + 1."""
+        return ws[:, :2] if i == 0 else ws[:, 2 * i - 1 : 2 * i + 2]
+
+    def _check(self, ws: torch.Tensor, path: int) -> None:
+        if ws.ndim != 3 or tuple(ws.shape[1:]) != (self.num_ws, self.w_dim):
+            raise ValueError(f"expected ws [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}")
+        if not 0 <= path < self.num_paths:
+            raise ValueError(f"path {path} does not exist; there are {self.num_paths}")
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis network of one StyleGAN2."""
+
+    def __init__(
+        self,
+        resolution: int,
+        *,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        num_layers: int = 8,
+        channels: Mapping[int, int] | None = None,
+        num_paths: int = 1,
+        path_until: int = 0,
+    ):
+        super().__init__()
+        self.mapping = MappingNetwork(z_dim, w_dim, num_layers)
+        self.synthesis = SynthesisNetwork(
+            resolution, channels or config_f_channels(resolution), w_dim, num_paths, path_until
+        )
+        self.resolution, self.num_ws = resolution, self.synthesis.num_ws
+
+    def ws(
+        self, z: torch.Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> torch.Tensor:
+        """z [N, z_dim] -> ws [N, num_ws, w_dim], pulled to w_avg in the first layers."""
+        w = self.mapping(z)[:, None].expand(-1, self.num_ws, -1)
+        if truncation_psi == 1:
+            return w
+        pulled = torch.lerp(self.mapping.w_avg, w, truncation_psi)
+        cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
+        return torch.cat([pulled[:, :cutoff], w[:, cutoff:]], dim=1)
+
+    def forward(
+        self, z: torch.Tensor, truncation_psi: float = 1.0, noise: Noise = "const", path: int = 0
+    ) -> torch.Tensor:
+        """z [N, z_dim] -> float32 [N, 3, R, R]."""
+        return self.synthesis(self.ws(z, truncation_psi), noise=noise, path=path)
+
+
+class ConvLayer(nn.Module):
+    """Discriminator convolution with equalised learning rate; blurs before a stride of 2."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.down = down
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in, H, W] -> [N, out, H or H / 2, ...]."""
+        weight = (self.weight / math.sqrt(self.weight[0].numel())).to(x.dtype)
+        bias = self.bias.to(x.dtype)
+        if self.down:
+            x = nn.functional.conv2d(blur(x, (2, 2)), weight, bias, stride=2)
+        else:
+            x = nn.functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        return bias_act(x)
+
+
+class DownSkip(nn.Module):
+    """Blur, halve, 1x1 convolution without bias: the residual branch of the discriminator."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in, H, W] -> [N, out, H / 2, W / 2]."""
+        weight = (self.weight / math.sqrt(self.weight.shape[1])).to(x.dtype)
+        return nn.functional.conv2d(downsample2d(x), weight)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block from one resolution to half of it; the first one reads RGB."""
+
+    def __init__(self, in_channels: int, out_channels: int, from_rgb: bool):
+        super().__init__()
+        if from_rgb:
+            self.fromrgb = ConvLayer(3, in_channels, 1)
+        self.conv0 = ConvLayer(in_channels, in_channels, 3)
+        self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True)
+        self.skip = DownSkip(in_channels, out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in or 3, H, W] -> [N, out, H / 2, W / 2]."""
+        if hasattr(self, "fromrgb"):
+            x = self.fromrgb(x)
+        return (self.conv1(self.conv0(x)) + self.skip(x)) * math.sqrt(0.5)
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """Minibatch standard deviation, 3x3 convolution, two linear layers."""
+
+    def __init__(self, channels: int, num_features: int, group_size: int = 4):
+        super().__init__()
+        self.conv = ConvLayer(channels + 1, channels, 3)
+        self.fc = FullyConnected(channels * 16, num_features, activate=True)
+        self.out = FullyConnected(num_features, 1)
+        self.group_size = group_size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, 4, 4] -> scores [N, 1]."""
+        x = torch.cat([x, minibatch_stddev(x, self.group_size)], dim=1)
+        return self.out(self.fc(self.conv(x).flatten(1)))
+
+
+def minibatch_stddev(x: torch.Tensor, group_size: int = 4) -> torch.Tensor:
+    """Mean standard deviation over groups of samples, as one more channel [N, 1, H, W].
+
+    Groups are as large as divides N, at most `group_size`; the public code asks the same of N.
+    """
+    n, _, height, width = x.shape
+    group = next(g for g in range(min(group_size, n), 0, -1) if n % g == 0)
+    y = x.float().reshape(group, n // group, *x.shape[1:])
+    y = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # [N / group]
+    return y.repeat(group).reshape(n, 1, 1, 1).expand(-1, -1, height, width).to(x.dtype)
+
+
+class Discriminator(nn.Module):
+    """Residual discriminator of StyleGAN2."""
+
+    def __init__(
+        self,
+        resolution: int,
+        *,
+        channels: Mapping[int, int] | None = None,
+        num_features: int | None = None,
+    ):
+        super().__init__()
+        channels = channels or config_f_channels(resolution)
+        self.resolution, self.channels = resolution, dict(channels)
+        self.dtype = torch.float32  # what the convolutions compute in
+        for r in _resolutions(resolution)[:0:-1]:
+            block = DiscriminatorBlock(channels[r], channels[r // 2], r == resolution)
+            self.add_module(f"b{r}", block)
+        self.b4 = DiscriminatorEpilogue(channels[4], num_features or channels[4])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """image [N, 3, R, R] in [-1, 1] -> realness scores, float32 [N, 1]."""
+        if tuple(image.shape[1:]) != (3, self.resolution, self.resolution):
+            size = self.resolution
+            raise ValueError(f"expected image [N, 3, {size}, {size}], got {list(image.shape)}")
+        x = image.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        for r in _resolutions(self.resolution)[:0:-1]:
+            x = getattr(self, f"b{r}")(x)
+        return self.b4(x)
+
+
+def generator_from_state(state: State) -> Generator:
+    """Build a generator whose sizes are read off `state`, and load it.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, or of the wrong shape.
+    """
+    prefix = "synthesis."
+    channels = {
+        int(m[1]): state[key].shape[0]
+        for key in state
+        if (m := re.fullmatch(r"synthesis\.(?:paths\.0\.)?b(\d+)\.conv1\.weight", key))
+    }
+    in_path = [int(m[1]) for key in state if (m := re.match(r"synthesis\.paths\.0\.b(\d+)", key))]
+    paths = {int(m[1]) for key in state if (m := re.match(r"synthesis\.paths\.(\d+)\.", key))}
+    layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", key)) for key in state)
+    if not channels or not layers:
+        raise CheckpointError(
+            f"no StyleGAN2 generator in these {len(state)} tensors; names such as "
+            f"mapping.fc0.weight and {prefix}b4.const are expected"
+        )
+    w_dim, z_dim = state["mapping.fc0.weight"].shape
+    generator = Generator(
+        max(channels),
+        z_dim=z_dim,
+        w_dim=w_dim,
+        num_layers=layers,
+        channels=channels,
+        num_paths=len(paths) or 1,
+        path_until=max(in_path, default=0),
+    )
+    return _load(generator, state)
+
+
+def discriminator_from_state(state: State) -> Discriminator:
+    """Build a discriminator whose sizes are read off `state`, and load it.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, or of the wrong shape.
+    """
+    channels = {
+        int(m[1]): state[key].shape[1]
+        for key in state
+        if (m := re.fullmatch(r"b(\d+)\.conv0\.weight", key))
+    }
+    if not channels or "b4.out.weight" not in state:
+        raise CheckpointError(
+            f"no StyleGAN2 discriminator in these {len(state)} tensors; names such as "
+            "b64.fromrgb.weight and b4.out.weight are expected"
+        )
+    channels[4] = state["b4.conv.weight"].shape[0]
+    features = state["b4.out.weight"].shape[1]
+    return _load(Discriminator(max(channels), channels=channels, num_features=features), state)
+
+
+def _load(module: nn.Module, state: State) -> nn.Module:
+    own = module.state_dict()
+    wrong = [
+        f"{key} is {list(state[key].shape)}, expected {list(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    missing = [f"{key} is missing" for key in own if key not in state]
+    unexpected = [f"{key} is unexpected" for key in state if key not in own]
+    if wrong or missing or unexpected:
+        problems = wrong + missing + unexpected
+        listed = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
+        raise CheckpointError(f"these weights do not fit a StyleGAN2: {listed}")
+    module.load_state_dict({key: value.float() for key, value in state.items()})
+    return module.eval().requires_grad_(False)
+
+
+def _resolutions(resolution: int) -> list[int]:
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two of at least 8, got {resolution}")
+    return [2**i for i in range(2, resolution.bit_length())]
