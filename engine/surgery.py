@@ -125,3 +125,35 @@ def _check_same_names(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> None:
             f"the generators have different tensors ({len(different)}, for example "
             f"{different[0]}); only generators of one architecture can be interpolated"
         )
+
+
+def expand_paths(state: Mapping[str, Tensor], num_paths: int, path_until: int) -> dict[str, Tensor]:
+    """Give every attribute its own copy of the blocks 8 .. `path_until` px.
+
+    AgileGAN, section 3.3: paths in the low layers, everything initialised from the source.
+
+    Args:
+        state: a generator with a single path.
+        num_paths: number of attributes; 1 returns the state as it is.
+        path_until: highest resolution, in pixels, that is copied.
+
+    Raises:
+        OptionError: no block between 8 and `path_until` px.
+    """
+    if num_paths == 1:
+        return dict(state)
+    present = sorted({r for name in state if (r := block_resolution(name))})
+    if path_until not in present[1:]:
+        raise OptionError(
+            f"attribute paths cannot reach {path_until} px; accepted for this generator: "
+            f"{', '.join(map(str, present[1:]))}"
+        )
+    expanded = {}
+    for name, weight in state.items():
+        if 4 < (block_resolution(name) or 0) <= path_until:
+            for path in range(num_paths):
+                copied = name.replace("synthesis.", f"synthesis.paths.{path}.", 1)
+                expanded[copied] = weight.clone()
+        else:
+            expanded[name] = weight
+    return expanded

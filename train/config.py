@@ -1,0 +1,80 @@
+"""Command lines of the recipes, derived from their frozen dataclasses and preset tables."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar, get_args
+
+from engine.errors import OptionError
+
+Config = TypeVar("Config")
+
+
+def parser_of(
+    recipe: type, presets: Mapping[str, Any], description: str
+) -> argparse.ArgumentParser:
+    """A parser with --preset, --dry-run and one flag per field of the configuration."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=sorted(presets), default=next(iter(presets)))
+    parser.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
+    for field in fields(recipe):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=_converter(field.type),
+            default=None,
+            metavar=field.name.upper(),
+            help=field.metadata.get("help", ""),
+        )
+    return parser
+
+
+def configure(
+    recipe: type[Config], presets: Mapping[str, Config], args: argparse.Namespace
+) -> Config:
+    """The chosen preset with the given flags put over it.
+
+    Raises:
+        OptionError: the configuration refuses a value.
+    """
+    given = {
+        field.name: getattr(args, field.name)
+        for field in fields(recipe)
+        if getattr(args, field.name) is not None
+    }
+    try:
+        return replace(presets[args.preset], **given)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def run_recipe(
+    recipe: type[Config],
+    presets: Mapping[str, Config],
+    train: Any,
+    description: str,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse the command line, print the configuration, train unless --dry-run."""
+    args = parser_of(recipe, presets, description).parse_args(argv)
+    config = configure(recipe, presets, args)
+    print(json.dumps(asdict(config), indent=2, default=str))
+    if not args.dry_run:
+        train(config)
+
+
+def _converter(kind: Any) -> Any:
+    """How a flag's text becomes a value of the field's type."""
+    if kind is bool:
+        return _parse_bool
+    members = [member for member in get_args(kind) if member is not type(None)]
+    return members[0] if members and isinstance(members[0], type) else kind if kind else str
+
+
+def _parse_bool(text: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"expected yes or no, got {text!r}")
+    return words[text.lower()]

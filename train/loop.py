@@ -1,0 +1,210 @@
+"""What every training loop shares: exact resume, statistics, progress, a safe stop.
+
+    with Run(out, config, total=config.images, batch=config.batch, state={"G": G, ...}) as run:
+        for step in run.steps():
+            ...
+            run.record({"loss_D": loss})
+            if run.due("samples", every=config.sample_every):
+                save_grid(...)
+
+Progress is counted in images. Each step reseeds PyTorch from (seed, rank, cur_nimg), so that
+stopping and rerunning the same command gives the numbers of a run that was never stopped.
+"""
+
+import json
+import resource
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from engine.errors import TrainingError
+from train.data import seeded
+
+
+class Stateful(Protocol):
+    """Anything that can be saved: modules, optimizers, our own small objects."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is saved."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Take over what was saved."""
+
+
+class Run:
+    """A run folder: config.json, stats.jsonl, state.pt, sample pictures."""
+
+    def __init__(
+        self,
+        out: str | Path,
+        config: Any,
+        *,
+        total: int,
+        batch: int,
+        state: Mapping[str, Stateful],
+        seed: int = 0,
+        save_every_seconds: float = 300.0,
+        tick: int = 2000,
+    ):
+        """Open or resume the run in folder `out`; `total` and `tick` are counted in images.
+
+        Raises:
+            TrainingError: the folder holds a run of another kind or shape.
+        """
+        self.out, self.config, self.total, self.batch = Path(out), config, total, batch
+        self.state, self.seed, self.tick = dict(state), seed, tick
+        self.save_every_seconds = save_every_seconds
+        self.cur_nimg = 0
+        self._sums: dict[str, list[float]] = defaultdict(list)
+        self._stop = False
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        text = json.dumps(asdict(config), indent=2, default=str)
+        (self.out / "config.json").write_text(text + "\n", encoding="utf-8")
+
+    def __enter__(self) -> "Run":
+        self._handlers = {
+            number: signal.signal(number, self._request_stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if error is None:
+            self.save()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user asked to stop before the end."""
+        return self._stop
+
+    def steps(self) -> Iterator[torch.Generator]:
+        """Yield a random generator per step until `total` images, saving now and then."""
+        saved = ticked = time.monotonic()
+        start = self.cur_nimg
+        bar = tqdm(
+            total=self.total, initial=start, unit="img", smoothing=0.02, mininterval=1.0, ncols=100
+        )
+        with bar:
+            while self.cur_nimg < self.total and not self._stop:
+                generator = seeded(self.seed, 0, self.cur_nimg)
+                torch.manual_seed(generator.initial_seed())
+                yield generator
+                self.cur_nimg += self.batch
+                bar.update(self.batch)
+                if self.due("tick", self.tick):
+                    now = time.monotonic()
+                    self._write_stats(self.tick / (now - ticked))
+                    ticked = now
+                if time.monotonic() - saved > self.save_every_seconds:
+                    self.save()
+                    saved = time.monotonic()
+
+    def due(self, name: str, every: int) -> bool:
+        """Whether a multiple of `every` images was passed by the step that ends here."""
+        del name  # says in the loop what is due
+        return self.cur_nimg // every != (self.cur_nimg - self.batch) // every
+
+    def record(self, values: Mapping[str, torch.Tensor | float]) -> None:
+        """Add named values to the averages of the next line of stats.jsonl.
+
+        Raises:
+            TrainingError: a value is not finite; the state last saved is kept.
+        """
+        for name, value in values.items():
+            number = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
+            if not np.isfinite(number):
+                raise TrainingError(
+                    f"{name} became {number} after {self.cur_nimg} images; the last good state is "
+                    f"{self.out / 'state.pt'}: resume with a lower learning rate"
+                )
+            self._sums[name].append(number)
+
+    def save(self) -> None:
+        """Write state.pt so that a crash at any moment leaves either the old or the new one."""
+        content = {name: part.state_dict() for name, part in self.state.items()}
+        part = self.out / "state.pt.part"
+        torch.save({"cur_nimg": self.cur_nimg, "parts": content}, part)
+        part.replace(self.out / "state.pt")
+
+    def _resume(self) -> None:
+        file = self.out / "state.pt"
+        if not file.exists():
+            return
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        names = set(saved["parts"])
+        if names != set(self.state):
+            raise TrainingError(
+                f"{file} holds {sorted(names)}, this recipe has {sorted(self.state)}: "
+                "choose another folder with --out"
+            )
+        for name, part in self.state.items():
+            try:
+                part.load_state_dict(saved["parts"][name])
+            except (RuntimeError, ValueError) as error:
+                raise TrainingError(
+                    f"{file} does not fit this configuration ({name}: {error}): "
+                    "use the configuration in config.json or another folder"
+                ) from error
+        self.cur_nimg = saved["cur_nimg"]
+
+    def _write_stats(self, images_per_second: float) -> None:
+        line = {"cur_nimg": self.cur_nimg, "img_per_s": round(images_per_second, 2)}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+        line["peak_mib"] = peak // 1024
+        line |= {name: float(np.mean(values)) for name, values in self._sums.items()}
+        self._sums.clear()
+        with (self.out / "stats.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _request_stop(self, number: int, frame: object) -> None:
+        self._stop = True
+
+
+class Values(dict[str, float]):
+    """Named numbers that are saved and resumed with a run, such as ADA's probability."""
+
+    def state_dict(self) -> dict[str, float]:
+        """A plain copy."""
+        return dict(self)
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take over the saved numbers."""
+        self.update(state)
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
+    """`ema = beta * ema + (1 - beta) * module` for parameters; buffers are copied."""
+    torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
+    for target, source in zip(ema.buffers(), module.buffers(), strict=True):
+        target.copy_(source)
+
+
+def ema_beta(batch: int, half_life: float, cur_nimg: int, rampup: float = 0.05) -> float:
+    """Decay per step for a half-life in images, shorter at the start of a training."""
+    half_life = min(half_life, max(cur_nimg * rampup, 1.0))
+    return 0.5 ** (batch / half_life)
+
+
+def save_grid(file: str | Path, images: torch.Tensor, columns: int) -> None:
+    """Write float images [N, 3, R, R] in [-1, 1] as one picture, row by row."""
+    n, _, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = torch.full((rows * columns, 3, height, width), -1.0)
+    sheet[:n] = images.float().clamp(-1, 1).cpu()
+    sheet = sheet.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
+    pixels = ((sheet + 1) * 127.5).round().byte().reshape(rows * height, columns * width, 3)
+    Image.fromarray(pixels.numpy()).save(file)

@@ -1,0 +1,63 @@
+"""Losses of the recipes: pure functions that return unweighted terms."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def logistic_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Discriminator's logistic loss (Goodfellow et al. 2014) on scores [N, 1]."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def logistic_g(fake: torch.Tensor) -> torch.Tensor:
+    """Generator's non-saturating logistic loss on scores [N, 1]."""
+    return F.softplus(-fake).mean()
+
+
+def hinge_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Discriminator's hinge loss on scores [N, 1] (AgileGAN, Section 3.3)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_g(fake: torch.Tensor) -> torch.Tensor:
+    """Generator's hinge loss on scores [N, 1]."""
+    return -fake.mean()
+
+
+def r1_penalty(score: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Squared gradient norm of the real scores (Mescheder et al. 2018), mean over the batch.
+
+    `image` must require a gradient and be what `score` was computed from.
+    """
+    (gradient,) = torch.autograd.grad(score.sum(), image, create_graph=True)
+    return gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def path_length_penalty(
+    image: torch.Tensor, ws: torch.Tensor, mean: float, decay: float = 0.01
+) -> tuple[torch.Tensor, float]:
+    """StyleGAN2's path length regularisation (Karras et al. 2020, Section 3.2).
+
+    Args:
+        image: [N, 3, R, R], computed from `ws` [N, L, 512], which requires a gradient.
+        mean: running mean of the path length.
+        decay: how fast the running mean follows.
+
+    Returns:
+        (the penalty, the new running mean).
+    """
+    noise = torch.randn_like(image) / math.sqrt(image.shape[2] * image.shape[3])
+    (gradient,) = torch.autograd.grad((image * noise).sum(), ws, create_graph=True)
+    lengths = gradient.square().sum(2).mean(1).sqrt()
+    new_mean = mean + decay * (float(lengths.detach().mean()) - mean)
+    return (lengths - new_mean).square().mean(), new_mean
+
+
+def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """KL(N(mu, exp logvar) || N(0, I)), summed over each 512-d code, mean over codes and batch.
+
+    AgileGAN, Equation 3; mu and logvar are [N, L, 512].
+    """
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(-1).mean()

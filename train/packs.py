@@ -1,0 +1,132 @@
+"""What the recipes read from style packs and write into them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.errors import PackError
+from engine.image import resize, to_uint8
+from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
+from engine.models.stylegan2 import (
+    Discriminator,
+    Generator,
+    discriminator_from_state,
+    generator_from_state,
+)
+from engine.pack import CARD_FILE, GENERATOR_FILE, Card, Pack, load_pack, read_card, save_pack
+
+ENCODER_FILE, DISCRIMINATOR_FILE = "encoder.safetensors", "discriminator.safetensors"
+DETECTOR_FILE = "detector.safetensors"
+PREVIEW_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Source:
+    """The networks of a base pack that training starts from; all in float32 on the CPU."""
+
+    pack: Pack
+    G: Generator
+    D: Discriminator
+    E: FeaturePyramidEncoder | None
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """How a style's card names its base."""
+        card = self.pack.card
+        return {"name": card.name, "sha256": card.files[GENERATOR_FILE]}
+
+
+def load_source(folder: str | Path) -> Source:
+    """Read a base pack for training.
+
+    Raises:
+        PackError: it is no base pack, or has no discriminator.
+    """
+    pack = load_pack(folder)
+    if not pack.has(GENERATOR_FILE) or not pack.has(DISCRIMINATOR_FILE):
+        raise PackError(
+            f"{folder} has no {GENERATOR_FILE} and {DISCRIMINATOR_FILE}; training starts from a "
+            "base pack: make one with python -m train.pretrain"
+        )
+    encoder = encoder_from_state(pack.state(ENCODER_FILE)) if pack.has(ENCODER_FILE) else None
+    return Source(
+        pack,
+        generator_from_state(pack.state(GENERATOR_FILE)),
+        discriminator_from_state(pack.state(DISCRIMINATOR_FILE)),
+        encoder,
+    )
+
+
+def save_base(folder: str | Path, networks: Mapping[str, nn.Module], record: Any) -> Pack:
+    """Write or update a base pack.
+
+    Args:
+        folder: the pack; files that are not in `networks` stay as they are.
+        networks: file name -> network; a new pack needs a generator among them.
+        record: how the networks were trained; it replaces the entry of the same files.
+    """
+    folder = Path(folder)
+    old = read_card(folder) if (folder / CARD_FILE).is_file() else None
+    training = dict(old.training if old else {}) | {"+".join(sorted(networks)): record}
+    generator = networks.get(GENERATOR_FILE)
+    if generator is not None:
+        layout = _layout(generator)
+    elif old is not None:
+        layout = {name: getattr(old, name) for name in ("resolution", "num_ws", "channels")}
+    else:
+        raise PackError(f"{folder} is no pack yet: train a generator first, train.pretrain")
+    card = Card(
+        name=folder.name,
+        kind="base",
+        title="Photographs",
+        method="StyleGAN2 with a variational encoder into Z+",
+        training=training,
+        licence="Apache-2.0",
+        **layout,
+    )
+    states = {file: network.state_dict() for file, network in networks.items()}
+    return save_pack(folder, card, states)
+
+
+def save_style(
+    folder: str | Path,
+    G: Generator,
+    source: Source,
+    *,
+    title: str,
+    attributes: Sequence[str],
+    record: Any,
+    preview: np.ndarray,
+) -> Pack:
+    """Write a style pack: the synthesis network alone, since the mapping is the base's."""
+    folder = Path(folder)
+    state = {k: v for k, v in G.state_dict().items() if k.startswith("synthesis.")}
+    card = Card(
+        name=folder.name,
+        kind="blended",
+        title=title or folder.name.replace("_", " ").title(),
+        method="AgileGAN transfer",
+        base=source.reference,
+        attributes=tuple(attributes) if len(attributes) > 1 else (),
+        training=record,
+        licence="Apache-2.0",
+        **_layout(G),
+    )
+    return save_pack(folder, card, {GENERATOR_FILE: state}, preview)
+
+
+def preview_of(pictures: torch.Tensor) -> np.ndarray:
+    """Up to four pictures [N, 3, R, R] in [-1, 1] as one uint8 [256, 256, 3]."""
+    tiles = [resize(tile, PREVIEW_SIZE // 2, PREVIEW_SIZE // 2) for tile in to_uint8(pictures[:4])]
+    if len(tiles) < 4:
+        return resize(to_uint8(pictures[:1])[0], PREVIEW_SIZE, PREVIEW_SIZE)
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+def _layout(G: Generator) -> dict[str, Any]:
+    return {"resolution": G.resolution, "num_ws": G.num_ws, "channels": G.synthesis.channels}
