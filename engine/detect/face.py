@@ -58,8 +58,9 @@ def face_from_points(left_eye: Point, right_eye: Point, mouth: Point) -> Face:
     between = (left + right) / 2
     corners = [mouth - 0.44 * across, mouth + 0.44 * across]
     landmarks = np.stack([left, right, between + 0.59 * down, *corners])
-    middle, half = between + 0.32 * down, 0.62 * (np.hypot(*across) + np.hypot(*down))
-    box = np.concatenate([middle - half * [0.86, 1.16], middle + half * [0.86, 1.16]])
+    size = 0.62 * (np.hypot(*across) + np.hypot(*down))
+    middle, half = between + 0.32 * down, size * np.array([0.86, 1.16])
+    box = np.concatenate([middle - half, middle + half])
     return Face(landmarks.astype(np.float32), box.astype(np.float32), 1.0)
 
 
