@@ -96,17 +96,20 @@ def check_programs(programs: list[tuple[str, list[str]]]) -> list[str]:
 
 
 def listed_files(tree: str) -> list[str]:
-    """Paths of the files in a tree that is indented by two blanks and ends folders with /."""
+    """Paths of the files in a tree: two blanks a level, folders end in /, comment after blanks.
+
+    Files that belong together share a line: a.py, b.py  what they do.
+    """
     folders: list[str] = []
     files = []
     for line in tree.splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = folders[:depth]
-        if name.endswith("/"):
-            folders.append(name)
+        names, comment = re.split(r"\s{2,}", line.strip(), maxsplit=1)
+        assert comment
+        folders = folders[: (len(line) - len(line.lstrip())) // 2]
+        if names.endswith("/"):
+            folders.append(names)
         else:
-            files.append("".join(folders) + name)
+            files += ["".join(folders) + name for name in names.split(", ")]
     return files
 
 
@@ -175,10 +178,9 @@ def test_links_lead_to_files():
 
 
 def test_file_tree_is_complete_and_true():
-    example = "a/ -\n  b/ -\n    c.py x\n  d.py x\ne.py x"
-    assert listed_files(example) == ["a/b/c.py", "a/d.py", "e.py"]
+    example = "a/  -\n  b/  -\n    c.py  some words\n  d.py, e.py  x\nf.py  x"
+    assert listed_files(example) == ["a/b/c.py", "a/d.py", "a/e.py", "f.py"]
     [tree] = blocks(README.read_text("utf-8"), "text")
-    assert all(len(line.split(maxsplit=1)) == 2 for line in tree.splitlines()), "a comment per file"
     listed = listed_files(tree)
     packages = [ROOT / name for name in ("demo", "engine", "motion", "train")]
     files = [*ROOT.glob("*.py"), *(p for package in packages for p in package.rglob("*.py"))]
