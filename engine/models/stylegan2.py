@@ -54,7 +54,7 @@ class FullyConnected(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, in] -> [N, out]."""
         scale = self.lr_multiplier / math.sqrt(self.weight.shape[1])
-        x = nn.functional.linear(x.float(), self.weight * scale)
+        x = nn.functional.linear(x.to(self.weight.dtype), self.weight * scale)
         bias = self.bias * self.lr_multiplier
         return bias_act(x, bias) if self.activate else x + bias
 

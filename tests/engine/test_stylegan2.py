@@ -1,0 +1,208 @@
+"""StyleGAN2 against the public implementations' numbers, and what is ours on top of it."""
+
+import pytest
+import torch
+
+from engine.checkpoints import (
+    discriminator_from_nvidia,
+    discriminator_from_rosinality,
+    generator_from_nvidia,
+    generator_from_rosinality,
+)
+from engine.errors import CheckpointError
+from engine.models.stylegan2 import (
+    Discriminator,
+    Generator,
+    discriminator_from_state,
+    generator_from_state,
+    minibatch_stddev,
+)
+from engine.surgery import expand_paths
+
+CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
+
+
+def tensors(arrays):
+    return {name: torch.as_tensor(value) for name, value in arrays.items()}
+
+
+def tiny(**more):
+    torch.manual_seed(0)
+    G = Generator(32, z_dim=16, w_dim=16, num_layers=2, channels=CHANNELS, **more)
+    for name, parameter in G.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(0.3)
+    return G.eval()
+
+
+@pytest.fixture
+def rosinality(golden):
+    case = golden("rosinality_generator_64")
+    inputs = tensors(case.inputs)
+    state = generator_from_rosinality(tensors(case.weights), inputs["latent_avg"])
+    return case, inputs, generator_from_state(state)
+
+
+@torch.no_grad()
+def test_rosinality_generator(rosinality):
+    case, inputs, G = rosinality
+    case.check("w", G.mapping(inputs["z1"]))
+    case.check("image_psi1", G(inputs["z1"]))
+    case.check("image_psi0.7", G(inputs["z1"], truncation_psi=0.7))
+    mixed = torch.cat([G.ws(inputs["z1"])[:, :4], G.ws(inputs["z2"])[:, 4:]], dim=1)
+    case.check("image_mix", G.synthesis(mixed))
+    case.check("image_ws", G.synthesis(inputs["ws"]))
+
+
+@torch.no_grad()
+def test_rosinality_generator_one_at_a_time(rosinality):
+    """A batch of one takes another way through the modulated convolution."""
+    case, inputs, G = rosinality
+    case.check("image_psi1", torch.cat([G(z[None]) for z in inputs["z1"]]))
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_rosinality_generator_1024(golden):
+    case = golden("rosinality_generator_1024")
+    G = generator_from_state(generator_from_rosinality(tensors(case.weights)))
+    case.check("image_ws", G.synthesis(torch.from_numpy(case.inputs["ws"])), 1e-3)
+
+
+@torch.no_grad()
+def test_rosinality_discriminator(golden):
+    case = golden("rosinality_discriminator_64")
+    D = discriminator_from_state(discriminator_from_rosinality(tensors(case.weights)))
+    inputs = tensors(case.inputs)
+    case.check("score", D(inputs["image"]))
+    case.check("score3", D(inputs["image3"]))
+
+
+@torch.no_grad()
+def test_nvidia_generator(golden):
+    case = golden("nvidia_generator_64")
+    G = generator_from_state(generator_from_nvidia(tensors(case.weights)))
+    z = torch.from_numpy(case.inputs["z"])
+    case.check("ws_psi0.7_cutoff4", G.ws(z, truncation_psi=0.7, truncation_cutoff=4))
+    case.check("image_psi1", G(z))
+    case.check("image_psi0.5", G(z, truncation_psi=0.5))
+    case.check("image_nonoise", G(z, noise="none"))
+
+
+@torch.no_grad()
+def test_nvidia_discriminator(golden):
+    case = golden("nvidia_discriminator_64")
+    D = discriminator_from_state(discriminator_from_nvidia(tensors(case.weights)))
+    case.check("score", D(torch.from_numpy(case.inputs["image"])))
+
+
+@torch.no_grad()
+def test_bfloat16_is_close():
+    G, z = tiny(), torch.randn(3, 16)
+    expected = G(z)
+    G.synthesis.dtype = torch.bfloat16
+    for picture in (G(z), torch.cat([G(row[None]) for row in z])):
+        assert picture.dtype == torch.float32
+        assert (picture - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_sizes_are_read_off_the_weights():
+    G = tiny(num_paths=2, path_until=16)
+    again = generator_from_state(G.state_dict())
+    assert again.synthesis.channels == CHANNELS
+    assert (again.num_ws, again.synthesis.num_paths, again.synthesis.path_until) == (8, 2, 16)
+    ws = G.ws(torch.randn(2, 16))
+    assert torch.equal(again.synthesis(ws, path=1), G.synthesis(ws, path=1))
+
+
+def test_wrong_weights_are_listed():
+    state = tiny().state_dict()
+    state["synthesis.b8.conv0.bias"] = torch.zeros(3)
+    del state["synthesis.b32.torgb.bias"]
+    with pytest.raises(CheckpointError, match=r"b8.conv0.bias is \[3\], expected \[8\]") as error:
+        generator_from_state(state)
+    assert "b32.torgb.bias is missing" in str(error.value)
+    with pytest.raises(CheckpointError, match="no StyleGAN2 generator"):
+        generator_from_state({"weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="no StyleGAN2 discriminator"):
+        discriminator_from_state(state)
+
+
+@torch.no_grad()
+def test_features_replace_gives_the_same_picture():
+    """Handing a generator its own features changes nothing; another's change the picture."""
+    G = tiny()
+    first, second = G.ws(torch.randn(2, 16)).split(1)
+    own = G.synthesis.features(first, until=16)
+    assert own.shape == (1, 8, 16, 16)
+    assert torch.equal(G.synthesis(first, replace={16: own}), G.synthesis(first))
+    assert not torch.allclose(G.synthesis(second, replace={16: own}), G.synthesis(second))
+
+
+@torch.no_grad()
+def test_attribute_paths_start_equal_and_are_separate():
+    G = tiny()
+    two = generator_from_state(expand_paths(G.state_dict(), 2, path_until=16))
+    ws = G.ws(torch.randn(2, 16))
+    assert torch.equal(two.synthesis(ws, path=0), G.synthesis(ws))
+    assert torch.equal(two.synthesis(ws, path=1), G.synthesis(ws))
+    two.synthesis.paths[1]["b8"].conv0.weight.mul_(2).add_(0.1)
+    assert torch.equal(two.synthesis(ws, path=0), G.synthesis(ws))
+    assert not torch.allclose(two.synthesis(ws, path=1), G.synthesis(ws))
+
+
+@torch.no_grad()
+def test_random_noise_comes_from_the_generator():
+    G, ws = tiny(), torch.randn(1, 8, 16)
+    pictures = [
+        G.synthesis(ws, "random", generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
+
+
+def test_wrong_codes_are_refused():
+    G = tiny()
+    with pytest.raises(ValueError, match=r"expected ws \[N, 8, 16\], got \[1, 7, 16\]"):
+        G.synthesis(torch.zeros(1, 7, 16))
+    with pytest.raises(ValueError, match=r"expected z \[N, 16\]"):
+        G.mapping(torch.zeros(1, 8, 16))
+    with pytest.raises(ValueError, match="path 1 does not exist"):
+        G.synthesis(torch.zeros(1, 8, 16), path=1)
+
+
+def test_missing_noise_buffers_are_drawn(golden):
+    weights = tensors(golden("rosinality_generator_64").weights)
+    stripped = {k: v for k, v in weights.items() if not k.startswith("noises.")}
+    first = generator_from_rosinality(stripped)
+    assert torch.equal(
+        first["synthesis.b64.conv0.noise_const"],
+        generator_from_rosinality(stripped)["synthesis.b64.conv0.noise_const"],
+    )
+    generator_from_state(first)
+
+
+def test_foreign_names_are_refused():
+    with pytest.raises(CheckpointError, match="'surprise' is no tensor"):
+        generator_from_rosinality({"surprise": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="'surprise' is no tensor"):
+        discriminator_from_rosinality({"surprise": torch.zeros(1)})
+
+
+def test_minibatch_stddev_known_value():
+    """Two samples at -1 and 1 deviate by 1; the groups are the largest divisor up to 4."""
+    x = torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 3, 4, 4)
+    assert torch.allclose(minibatch_stddev(x), torch.ones(2, 1, 4, 4))
+    assert minibatch_stddev(torch.randn(6, 3, 4, 4)).shape == (6, 1, 4, 4)
+
+
+def test_discriminator_is_twice_differentiable():
+    torch.manual_seed(0)
+    D = Discriminator(16, channels={4: 4, 8: 4, 16: 4}).double()
+    D.dtype = torch.float64
+    image = torch.randn(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(D(image).sum(), image, create_graph=True)
+    gradient.square().sum().backward()
+    assert D.b16.conv0.weight.grad.abs().sum() > 0
