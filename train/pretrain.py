@@ -6,8 +6,9 @@ R1 (gamma / 2 |grad D|^2) every `r1_interval` steps, path length regularisation 
 
 With `reconstruct` > 0 the variational encoder of AgileGAN is trained along: half of the fakes are
 then decoded posteriors of real photos, which also get L2 + 0.8 perceptual + 5e-4 KL (the weights
-of AgileGAN, Section 3.2), the whole times `reconstruct`. On a CPU this is what makes a generator
-of few images know real faces; train.encoder afterwards trains the encoder by itself, as published.
+of AgileGAN, Section 3.2), the whole times `reconstruct`; for the first `warmup` images there are
+these losses alone. On a CPU this is what makes a generator of few images know real faces;
+train.encoder afterwards trains the encoder by itself, as published.
 
 A run may start from a smaller one (`grow_from`): its blocks are kept, the new ones start silent.
 """
@@ -60,6 +61,7 @@ class PretrainConfig:
     ema_images: float = field(default=10_000, metadata={"help": "half-life of the average of G"})
     ada_speed: float = field(default=200_000, metadata={"help": "images for p to go 0 -> 1"})
     reconstruct: float = field(default=0.0, metadata={"help": "weight of the encoder's losses"})
+    warmup: int = field(default=0, metadata={"help": "images before D joins; needs an encoder"})
     adversarial: float = field(default=1.0, metadata={"help": "weight of G's logistic loss"})
     encoder_lr: float = field(default=0.001, metadata={"help": "Adam, betas 0.9 and 0.99"})
     encoder_size: int = field(default=64, metadata={"help": "side of the encoder's input"})
@@ -77,6 +79,8 @@ class PretrainConfig:
             )
         if self.batch < 2 or self.batch % 2:
             raise OptionError(f"--batch {self.batch} must be even and at least 2: try 16")
+        if self.warmup > 0 >= self.reconstruct:
+            raise OptionError(f"--warmup {self.warmup} needs an encoder: try --reconstruct 4")
 
     def channels(self, base: int) -> dict[int, int]:
         """Channels per resolution, from 4 px up: base / r between 16 and channel_max."""
@@ -85,7 +89,16 @@ class PretrainConfig:
 
 
 PRESETS = {
-    "cpu": PretrainConfig(reconstruct=4.0, path_weight=0.0, r1_gamma=0.3),
+    "cpu": PretrainConfig(
+        batch=8,
+        lr=0.003,
+        r1_gamma=0.3,
+        path_weight=0.0,
+        reconstruct=4.0,
+        warmup=24_000,
+        encoder_lr=0.002,
+        kl_weight=5e-5,
+    ),
     "gpu": PretrainConfig(
         resolution=256,
         channel_base=16384,
@@ -172,18 +185,21 @@ def train(config: PretrainConfig) -> None:
             real = draw(data, run.cur_nimg, config.batch, config.seed)
 
             # One forward pass of G serves both losses.
-            ws, posterior = _codes(nets, config, real, generator)
+            warming = run.cur_nimg < config.warmup
+            ws, posterior = _codes(nets, config, real, generator, warming)
             fake = nets.G.synthesis(ws, noise="random")
-            _track_w_avg(nets.G, ws, config)
+            _track_w_avg(nets.G, config.batch, generator)
 
             # Discriminator, with lazy R1.
-            losses = _discriminator_step(nets, config, real, fake.detach(), step)
-            if step % 4 == 0:
-                nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
+            losses = {}
+            if not warming:
+                losses |= _discriminator_step(nets, config, real, fake.detach(), step)
+                if step % 4 == 0:
+                    nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
 
             # Generator and encoder.
-            losses |= _generator_step(nets, config, real, fake, posterior, distance)
-            if config.path_weight > 0 and step % config.path_interval == 0:
+            losses |= _generator_step(nets, config, real, fake, posterior, distance, warming)
+            if config.path_weight > 0 and not warming and step % config.path_interval == 0:
                 losses |= _path_step(nets, config, generator)
 
             # Averages, statistics, pictures.
@@ -222,16 +238,21 @@ def _grow(modules: Mapping[str, nn.Module], file: Path) -> None:
 
 
 def _codes(
-    nets: Networks, config: PretrainConfig, real: torch.Tensor, generator: torch.Generator
+    nets: Networks,
+    config: PretrainConfig,
+    real: torch.Tensor,
+    generator: torch.Generator,
+    warming: bool,
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
     """Codes of the fakes: random ones and, when an encoder is trained, half posterior samples."""
     if config.reconstruct <= 0:
         return _random_ws(nets.G, config, config.batch, generator), None
-    half = config.batch // 2
-    mu, logvar = nets.E.posterior(encoder_input(real[:half], config.encoder_size))
+    encoded = config.batch if warming else config.batch // 2
+    mu, logvar = nets.E.posterior(encoder_input(real[:encoded], config.encoder_size))
     mu, logvar = mu.float(), logvar.float()
-    encoded = map_zplus(nets.G.mapping, reparameterize(mu, logvar, generator))
-    return torch.cat([encoded, _random_ws(nets.G, config, half, generator)]), (mu, logvar)
+    ws = map_zplus(nets.G.mapping, reparameterize(mu, logvar, generator))
+    random = _random_ws(nets.G, config, config.batch - encoded, generator)
+    return torch.cat([ws, random]), (mu, logvar)
 
 
 def _random_ws(
@@ -249,9 +270,10 @@ def _random_ws(
 
 
 @torch.no_grad()
-def _track_w_avg(G: Generator, ws: torch.Tensor, config: PretrainConfig) -> None:
-    random = ws[config.batch // 2 :, 0] if config.reconstruct > 0 else ws[:, 0]
-    G.mapping.w_avg.lerp_(random.float().mean(0), 0.005)
+def _track_w_avg(G: Generator, batch: int, generator: torch.Generator) -> None:
+    z = torch.randn(batch, G.mapping.z_dim, generator=generator)
+    w = G.mapping(z.to(G.mapping.w_avg.device)).float()
+    G.mapping.w_avg.lerp_(w.mean(0), 0.005)
 
 
 def _discriminator_step(
@@ -281,12 +303,16 @@ def _generator_step(
     fake: torch.Tensor,
     posterior: tuple[torch.Tensor, torch.Tensor] | None,
     distance: PerceptualDistance | None,
+    warming: bool,
 ) -> dict[str, torch.Tensor]:
-    nets.D.requires_grad_(False)
-    losses = {"loss_G": logistic_g(nets.D(nets.augment(fake)))}
-    total = config.adversarial * losses["loss_G"]
+    losses, total = {}, torch.zeros((), device=fake.device)
+    if not warming:
+        nets.D.requires_grad_(False)
+        losses["loss_G"] = logistic_g(nets.D(nets.augment(fake)))
+        total = total + config.adversarial * losses["loss_G"]
     if posterior is not None:
-        rebuilt, target = fake[: config.batch // 2], real[: config.batch // 2]
+        encoded = len(posterior[0])
+        rebuilt, target = fake[:encoded], real[:encoded]
         losses["l2"] = (rebuilt - target).square().mean()
         losses["perceptual"] = distance(rebuilt, target).mean()
         losses["kl"] = kl_divergence(*posterior)
