@@ -104,11 +104,11 @@ class SynthesisLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """x [N, in, H, H], w [N, w_dim] -> [N, out, R, R]."""
-        scale = 1 / math.sqrt(self.weight[0].numel())
+        scale = 1 / math.sqrt(self.weight[0].numel())  # on the few styles, not the many weights
         return modulated_conv2d(
             x,
-            self.weight * scale,
-            self.affine(w),
+            self.weight,
+            self.affine(w) * scale,
             bias=self.bias,
             noise=self._noise(x, noise, generator),
             upsample=self.upsample,
@@ -138,7 +138,8 @@ class ToRGB(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """x [N, C, R, R], w [N, w_dim] -> float32 [N, 3, R, R]."""
         scale = 1 / math.sqrt(self.weight.shape[1])
-        return modulated_to_rgb(x, self.weight[:, :, 0, 0] * scale, self.affine(w), self.bias)
+        styles = self.affine(w) * scale
+        return modulated_to_rgb(x, self.weight[:, :, 0, 0], styles, self.bias)
 
 
 class SynthesisBlock(nn.Module):

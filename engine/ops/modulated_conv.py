@@ -15,20 +15,6 @@ from engine.ops.upfirdn2d import blur
 EPSILON = 1e-8
 
 
-def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
-    """`1 / sqrt(sum (w s)^2 + 1e-8)` per sample and output channel.
-
-    Args:
-        weight: [O, I, k, k], already scaled by 1 / sqrt(fan_in).
-        styles: [N, I].
-
-    Returns:
-        [N, O].
-    """
-    energy = weight.square().sum((2, 3))  # [O, I]
-    return (styles.square() @ energy.t() + EPSILON).rsqrt()
-
-
 def modulated_conv2d(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -42,8 +28,8 @@ def modulated_conv2d(
 
     Args:
         x: [N, I, H, W] in the dtype to compute in.
-        weight: float32 [O, I, 3, 3], already scaled by 1 / sqrt(fan_in).
-        styles: float32 [N, I].
+        weight: float32 [O, I, 3, 3].
+        styles: float32 [N, I], already scaled by 1 / sqrt(fan_in).
         bias: float32 [O].
         noise: [N or 1, 1, R, R], already scaled by the noise strength; None for no noise.
         upsample: double the resolution by a transposed convolution and the FIR filter.
@@ -51,18 +37,41 @@ def modulated_conv2d(
     Returns:
         [N, O, R, R] with R = H, or 2 H when up-sampling.
     """
-    gains = demodulation(weight, styles) * GAIN  # the activation is positively homogeneous
+    # The activation is positively homogeneous, so its gain can go to what comes before it.
     bias = (bias * GAIN).to(x.dtype)
     if x.shape[0] == 1:
-        weight = weight * styles.reshape(1, -1, 1, 1) * gains.reshape(-1, 1, 1, 1)
-        x = _convolve(x, weight.to(x.dtype), bias, upsample)
+        x = _convolve(x, _one_weight(weight, styles).to(x.dtype), bias, upsample)
     else:
+        gains = (demodulation(weight, styles) * GAIN).to(x.dtype)
         x = x * styles.to(x.dtype)[:, :, None, None]
         x = _convolve(x, weight.to(x.dtype), None, upsample)
-        x = torch.addcmul(bias[None, :, None, None], x, gains.to(x.dtype)[:, :, None, None])
+        x = torch.addcmul(bias[None, :, None, None], x, gains[:, :, None, None])
     if noise is not None:
-        x = x + (noise * GAIN).to(x.dtype)
+        noise = (noise * GAIN).to(x.dtype)
+        x = x + noise if x.requires_grad else x.add_(noise)
     return leaky_relu_(x)
+
+
+def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+    """`1 / sqrt(sum (w s)^2 + 1e-8)` per sample and output channel.
+
+    Args:
+        weight: [O, I, k, k].
+        styles: [N, I].
+
+    Returns:
+        [N, O].
+    """
+    energy = weight.square().sum((2, 3))  # [O, I]
+    return (styles.square() @ energy.t() + EPSILON).rsqrt()
+
+
+def _one_weight(weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+    """Modulated, demodulated weight [O, I, k, k] of a single sample, times the activation gain."""
+    weight = weight * styles.reshape(1, -1, 1, 1)
+    energy = torch.linalg.vector_norm(weight, dim=(1, 2, 3), keepdim=True).square()
+    gains = (energy + EPSILON).rsqrt() * GAIN
+    return weight * gains if weight.requires_grad else weight.mul_(gains)
 
 
 def modulated_to_rgb(
@@ -71,7 +80,7 @@ def modulated_to_rgb(
     """ToRGB: a modulated 1x1 convolution without demodulation or activation.
 
     Args:
-        x: [N, I, H, W]; weight: float32 [3, I], already scaled; styles: [N, I]; bias: [3].
+        x: [N, I, H, W]; weight: float32 [3, I]; styles: [N, I], already scaled; bias: [3].
 
     Returns:
         float32 [N, 3, H, W], as one matrix product per sample.
