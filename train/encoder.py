@@ -25,7 +25,7 @@ from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime, pick_runtime
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.loop import Run, ema_beta, save_grid, update_ema
+from train.loop import Run, autocast, ema_beta, save_grid, update_ema
 from train.losses import kl_divergence
 from train.packs import ENCODER_FILE, load_source, save_base
 
@@ -112,8 +112,7 @@ def train(config: EncoderConfig) -> None:
         state={"E": E, "E_ema": E_ema, "optimizer": optimizer},
         seed=config.seed,
     )
-    autocast = torch.autocast(runtime.device.type, runtime.dtype, runtime.dtype != torch.float32)
-    with run, autocast:
+    with run, autocast(runtime):
         for generator in run.steps():
             x = draw(data, run.cur_nimg, config.batch, config.seed)
             losses = reconstruction_losses(E, G, x, distance, identity, generator)

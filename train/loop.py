@@ -28,6 +28,7 @@ from torch import nn
 from tqdm import tqdm
 
 from engine.errors import TrainingError
+from engine.runtime import Runtime
 from train.data import seeded
 
 
@@ -171,6 +172,16 @@ class Run:
 
     def _request_stop(self, number: int, frame: object) -> None:
         self._stop = True
+
+
+def autocast(runtime: Runtime) -> torch.autocast:
+    """Mixed precision for networks that do not choose their own number format.
+
+    Without the cache of casted weights: it lives as long as the context, here the whole loop, so
+    that the forward pass would never see an optimizer step.
+    """
+    enabled = runtime.dtype != torch.float32
+    return torch.autocast(runtime.device.type, runtime.dtype, enabled, cache_enabled=False)
 
 
 class Values(dict[str, float]):

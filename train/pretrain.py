@@ -32,7 +32,7 @@ from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
 from train.encoder import encoder_input, narrow_encoder
-from train.loop import Run, Values, ema_beta, save_grid, update_ema
+from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
 from train.losses import kl_divergence, logistic_d, logistic_g, path_length_penalty, r1_penalty
 from train.packs import DISCRIMINATOR_FILE, ENCODER_FILE, save_base
 
@@ -170,7 +170,6 @@ def train(config: PretrainConfig) -> None:
     distance = None
     if config.reconstruct > 0:
         distance = PerceptualDistance(SqueezeNet.from_npz(config.perceptual)).to(runtime.device)
-    autocast = torch.autocast(runtime.device.type, runtime.dtype, runtime.dtype != torch.float32)
     run = Run(
         config.out,
         config,
@@ -179,7 +178,7 @@ def train(config: PretrainConfig) -> None:
         state=nets.state(),
         seed=config.seed,
     )
-    with run, autocast:
+    with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
             real = draw(data, run.cur_nimg, config.batch, config.seed)

@@ -34,7 +34,7 @@ from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
 from train.encoder import encoder_input
-from train.loop import Run, Values, ema_beta, save_grid, update_ema
+from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
 from train.losses import hinge_d, hinge_g, path_length_penalty, r1_penalty
 from train.packs import Source, load_source, preview_of, save_style
 
@@ -174,8 +174,7 @@ def train(config: TransferConfig) -> None:
         seed=config.seed,
         tick=50 * config.batch,
     )
-    autocast = torch.autocast(runtime.device.type, runtime.dtype, runtime.dtype != torch.float32)
-    with run, autocast:
+    with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
             for path, (name, part) in enumerate(zip(config.names, sets, strict=True)):
