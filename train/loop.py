@@ -198,10 +198,13 @@ class Values(dict[str, float]):
 
 @torch.no_grad()
 def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
-    """`ema = beta * ema + (1 - beta) * module` for parameters; buffers are copied."""
+    """`ema = beta * ema + (1 - beta) * module` for all floats, batch statistics too."""
     torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
     for target, source in zip(ema.buffers(), module.buffers(), strict=True):
-        target.copy_(source)
+        if target.is_floating_point():
+            target.lerp_(source, 1 - beta)
+        else:
+            target.copy_(source)
 
 
 def ema_beta(batch: int, half_life: float, cur_nimg: int, rampup: float = 0.05) -> float:

@@ -15,13 +15,13 @@ A run may start from a smaller one (`grow_from`): its blocks are kept, the new o
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from engine.errors import OptionError, TrainingError
+from engine.errors import TrainingError
 from engine.latent import map_zplus, reparameterize
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
@@ -32,95 +32,11 @@ from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
 from train.encoder import encoder_input, narrow_encoder
+from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
-from train.losses import kl_divergence, logistic_d, logistic_g, path_length_penalty, r1_penalty
+from train.losses import kl_divergence, logistic_d, logistic_g
 from train.packs import DISCRIMINATOR_FILE, ENCODER_FILE, save_base
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Settings of train.pretrain; see PRESETS for tried combinations."""
-
-    data: str = field(default="", metadata={"help": "folder of aligned pictures"})
-    out: str = field(default="runs/base", metadata={"help": "run folder; rerun to resume"})
-    pack: str = field(default="", metadata={"help": "base pack to write at the end"})
-    grow_from: str = field(default="", metadata={"help": "state.pt of a lower resolution"})
-    resolution: int = field(default=64, metadata={"help": "side of the pictures, a power of two"})
-    channel_base: int = field(default=3072, metadata={"help": "channels(r) = base / r ..."})
-    channel_max: int = field(default=256, metadata={"help": "... but at most this many"})
-    discriminator_base: int = field(default=2048, metadata={"help": "channel_base of D"})
-    mapping_layers: int = field(default=4, metadata={"help": "depth of z -> w"})
-    images: int = field(default=500_000, metadata={"help": "real images to show D"})
-    batch: int = field(default=16, metadata={"help": "images per step"})
-    lr: float = field(default=0.0025, metadata={"help": "Adam, betas 0 and 0.99"})
-    r1_gamma: float = field(default=1.0, metadata={"help": "R1 is weighted gamma / 2"})
-    r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
-    path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
-    path_interval: int = field(default=8, metadata={"help": "steps between path length steps"})
-    mixing: float = field(default=0.9, metadata={"help": "probability of style mixing"})
-    ema_images: float = field(default=10_000, metadata={"help": "half-life of the average of G"})
-    ada_speed: float = field(default=200_000, metadata={"help": "images for p to go 0 -> 1"})
-    reconstruct: float = field(default=0.0, metadata={"help": "weight of the encoder's losses"})
-    warmup: int = field(default=0, metadata={"help": "images before D joins; needs an encoder"})
-    adversarial: float = field(default=1.0, metadata={"help": "weight of G's logistic loss"})
-    encoder_lr: float = field(default=0.001, metadata={"help": "Adam, betas 0.9 and 0.99"})
-    encoder_size: int = field(default=64, metadata={"help": "side of the encoder's input"})
-    perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
-    perceptual_weight: float = field(default=0.8, metadata={"help": "AgileGAN: 0.8"})
-    kl_weight: float = field(default=5e-4, metadata={"help": "AgileGAN: 5e-4"})
-    sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
-    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise OptionError(
-                f"--resolution {self.resolution} is not a power of two of at least 8: try 64"
-            )
-        if self.batch < 2 or self.batch % 2:
-            raise OptionError(f"--batch {self.batch} must be even and at least 2: try 16")
-        if self.warmup > 0 >= self.reconstruct:
-            raise OptionError(f"--warmup {self.warmup} needs an encoder: try --reconstruct 4")
-
-    def channels(self, base: int) -> dict[int, int]:
-        """Channels per resolution, from 4 px up: base / r between 16 and channel_max."""
-        sizes = [2**i for i in range(2, self.resolution.bit_length())]
-        return {r: min(max(base // r, 16), self.channel_max) for r in sizes}
-
-
-PRESETS = {
-    "cpu": PretrainConfig(
-        batch=8,
-        lr=0.003,
-        r1_gamma=0.3,
-        path_weight=0.0,
-        reconstruct=4.0,
-        warmup=24_000,
-        encoder_lr=0.002,
-        kl_weight=5e-5,
-    ),
-    "gpu": PretrainConfig(
-        resolution=256,
-        channel_base=16384,
-        discriminator_base=16384,
-        channel_max=512,
-        mapping_layers=8,
-        images=2_000_000,
-        batch=64,
-        encoder_size=128,
-    ),
-    "stylegan2": PretrainConfig(
-        resolution=256,
-        channel_base=32768,
-        discriminator_base=32768,
-        channel_max=512,
-        mapping_layers=8,
-        images=25_000_000,
-        batch=32,
-        lr=0.002,
-        ada_speed=500_000,
-    ),
-}
+from train.pretrain_config import PRESETS, PretrainConfig
 
 
 class Networks:
@@ -192,14 +108,14 @@ def train(config: PretrainConfig) -> None:
             # Discriminator, with lazy R1.
             losses = {}
             if not warming:
-                losses |= _discriminator_step(nets, config, real, fake.detach(), step)
-                if step % 4 == 0:
-                    nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
+                losses |= _discriminator_step(nets, config, real, fake, step)
 
             # Generator and encoder.
             losses |= _generator_step(nets, config, real, fake, posterior, distance, warming)
             if config.path_weight > 0 and not warming and step % config.path_interval == 0:
-                losses |= _path_step(nets, config, generator)
+                ws = _random_ws(nets.G, config, config.batch // 2, generator)
+                weight = config.path_weight * config.path_interval
+                losses |= path_step(nets.G, nets.opt_G, nets.values, ws, weight)
 
             # Averages, statistics, pictures.
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
@@ -258,14 +174,8 @@ def _random_ws(
     G: Generator, config: PretrainConfig, n: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Codes [n, num_ws, 512] of random z, a part of them crossed over (style mixing)."""
-    device = G.mapping.w_avg.device
-    z = torch.randn(2 * n, G.mapping.z_dim, generator=generator).to(device)
-    first, second = G.mapping(z).chunk(2)
-    cutoff = torch.randint(1, G.num_ws, (n,), generator=generator)
-    mixed = torch.rand(n, generator=generator) < config.mixing
-    cutoff = torch.where(mixed, cutoff, G.num_ws).to(device)
-    from_first = torch.arange(G.num_ws, device=device)[None] < cutoff[:, None]
-    return torch.where(from_first[..., None], first[:, None], second[:, None])
+    z_plus = random_z_plus(n, G.num_ws, G.mapping.z_dim, config.mixing, generator)
+    return map_zplus(G.mapping, z_plus.to(G.mapping.w_avg.device))
 
 
 @torch.no_grad()
@@ -277,22 +187,14 @@ def _track_w_avg(G: Generator, batch: int, generator: torch.Generator) -> None:
 
 def _discriminator_step(
     nets: Networks, config: PretrainConfig, real: torch.Tensor, fake: torch.Tensor, step: int
-) -> dict[str, torch.Tensor]:
-    nets.D.requires_grad_(True)
-    regularize = step % config.r1_interval == 0
-    shown = nets.augment(real).detach().requires_grad_(regularize)
-    real_score, fake_score = nets.D(shown), nets.D(nets.augment(fake))
-    losses = {"loss_D": logistic_d(real_score, fake_score)}
-    total = losses["loss_D"]
-    if regularize:
-        losses["r1"] = r1_penalty(real_score, shown)
-        total = total + losses["r1"] * (config.r1_gamma / 2 * config.r1_interval)
-    nets.opt_D.zero_grad(set_to_none=True)
-    total.backward()
-    nets.opt_D.step()
-    sign = float(real_score.detach().sign().mean())
-    nets.values["sign"] += 0.05 * (sign - nets.values["sign"])
-    return {**losses, "score_real": real_score.mean(), "score_fake": fake_score.mean()}
+) -> Losses:
+    """A step of D with lazy R1, after which the augmentation adapts (every fourth step)."""
+    r1 = config.r1_gamma / 2 * config.r1_interval * (step % config.r1_interval == 0)
+    losses = discriminator_step(nets.D, nets.opt_D, nets.augment, logistic_d, real, fake, r1)
+    nets.values["sign"] += 0.05 * (float(losses["sign"]) - nets.values["sign"])
+    if step % 4 == 0:
+        nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
+    return losses
 
 
 def _generator_step(
@@ -303,10 +205,9 @@ def _generator_step(
     posterior: tuple[torch.Tensor, torch.Tensor] | None,
     distance: PerceptualDistance | None,
     warming: bool,
-) -> dict[str, torch.Tensor]:
+) -> Losses:
     losses, total = {}, torch.zeros((), device=fake.device)
     if not warming:
-        nets.D.requires_grad_(False)
         losses["loss_G"] = logistic_g(nets.D(nets.augment(fake)))
         total = total + config.adversarial * losses["loss_G"]
     if posterior is not None:
@@ -327,19 +228,6 @@ def _generator_step(
     if posterior is not None:
         nets.opt_E.step()
     return losses
-
-
-def _path_step(
-    nets: Networks, config: PretrainConfig, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
-    ws = _random_ws(nets.G, config, config.batch // 2, generator)
-    image = nets.G.synthesis(ws, noise="random")
-    penalty, mean = path_length_penalty(image, ws, nets.values["path_mean"])
-    nets.values["path_mean"] = mean
-    nets.opt_G.zero_grad(set_to_none=True)
-    (penalty * config.path_weight * config.path_interval).backward()
-    nets.opt_G.step()
-    return {"path": penalty}
 
 
 def _save_pack(nets: Networks, config: PretrainConfig, images: int) -> None:

@@ -34,8 +34,9 @@ from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
 from train.encoder import encoder_input
+from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
-from train.losses import hinge_d, hinge_g, path_length_penalty, r1_penalty
+from train.losses import hinge_d, hinge_g
 from train.packs import Source, load_source, preview_of, save_style
 
 
@@ -135,12 +136,8 @@ class Codes:
     def draw(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
         """ws [n, num_ws, 512]; photos of the attribute are preferred for its own path."""
         device = self.G.mapping.w_avg.device
-        mixed = torch.rand(n, generator=generator) < self.config.mixing
-        cutoff = torch.randint(1, self.G.num_ws, (n,), generator=generator)
-        cutoff = torch.where(mixed, cutoff, self.G.num_ws)
-        z = torch.randn(2, n, 1, self.G.mapping.z_dim, generator=generator)
-        from_first = torch.arange(self.G.num_ws)[None, :, None] < cutoff[:, None, None]
-        z_plus = torch.where(from_first, z[0], z[1])
+        G, mixing = self.G, self.config.mixing
+        z_plus = random_z_plus(n, G.num_ws, G.mapping.z_dim, mixing, generator)
         if self.photos is not None:
             index = self._photos_of(attribute, n, generator)
             encoded = reparameterize(self.mu[index], self.logvar[index], generator)
@@ -181,10 +178,15 @@ def train(config: TransferConfig) -> None:
                 ws = codes.draw(name, config.batch, generator)
                 real = draw(part, run.cur_nimg, config.batch, config.seed)
                 fake = nets.G.synthesis(ws, noise="random", path=path)
-                losses = _discriminator_step(nets, config, path, real, fake.detach(), step)
+                r1 = config.r1_weight * config.r1_gamma / 2 * config.r1_interval
+                r1 *= step % config.r1_interval == 0
+                D, optimizer = nets.D[path], nets.opt_D
+                losses = discriminator_step(D, optimizer, nets.augment, hinge_d, real, fake, r1)
                 losses |= _generator_step(nets, config, path, fake, ws, distance)
                 if config.path_weight > 0 and step % config.path_interval == 0:
-                    losses |= _path_step(nets, config, path, ws)
+                    weight = config.path_weight * config.path_interval
+                    some = ws[: max(1, config.batch // 2)]
+                    losses |= path_step(nets.G, nets.opt_G, nets.values, some, weight, path)
                 run.record({f"{key}_{name}".rstrip("_"): v for key, v in losses.items()})
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.G_ema, nets.G, beta)
@@ -208,31 +210,6 @@ def _posteriors(
     return torch.cat(mu), torch.cat(logvar)
 
 
-def _discriminator_step(
-    nets: Networks,
-    config: TransferConfig,
-    path: int,
-    real: torch.Tensor,
-    fake: torch.Tensor,
-    step: int,
-) -> dict[str, torch.Tensor]:
-    D = nets.D[path].requires_grad_(True)
-    regularize = config.r1_weight > 0 and step % config.r1_interval == 0
-    shown = nets.augment(real).detach().requires_grad_(regularize)
-    real_score, fake_score = D(shown), D(nets.augment(fake))
-    losses = {"loss_D": hinge_d(real_score, fake_score)}
-    total = losses["loss_D"]
-    if regularize:
-        losses["r1"] = r1_penalty(real_score, shown)
-        weight = config.r1_weight * config.r1_gamma / 2 * config.r1_interval
-        total = total + losses["r1"] * weight
-    nets.opt_D.zero_grad(set_to_none=True)
-    total.backward()
-    nets.opt_D.step()
-    D.requires_grad_(False)
-    return {**losses, "score_real": real_score.mean(), "score_fake": fake_score.mean()}
-
-
 def _generator_step(
     nets: Networks,
     config: TransferConfig,
@@ -240,7 +217,7 @@ def _generator_step(
     fake: torch.Tensor,
     ws: torch.Tensor,
     distance: PerceptualDistance,
-) -> dict[str, torch.Tensor]:
+) -> Losses:
     with torch.no_grad():
         original = nets.source.synthesis(ws)
     losses = {
@@ -251,19 +228,6 @@ def _generator_step(
     (losses["loss_G"] + config.sim_weight * losses["sim"]).backward()
     nets.opt_G.step()
     return losses
-
-
-def _path_step(
-    nets: Networks, config: TransferConfig, path: int, ws: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    ws = ws[: max(1, config.batch // 2)].detach().requires_grad_(True)
-    image = nets.G.synthesis(ws, noise="random", path=path)
-    penalty, mean = path_length_penalty(image, ws, nets.values["path_mean"])
-    nets.values["path_mean"] = mean
-    nets.opt_G.zero_grad(set_to_none=True)
-    (penalty * config.path_weight * config.path_interval).backward()
-    nets.opt_G.step()
-    return {"path": penalty}
 
 
 @torch.no_grad()
