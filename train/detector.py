@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.detect import EmbeddedDetector
+from engine.detect import EmbeddedDetector, YuNetDetector
 from engine.detect.embedded import CROP
 from engine.detect.face import UPRIGHT_SHARE
 from engine.errors import OptionError
@@ -198,12 +198,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line; train, or measure what an earlier run wrote."""
     parser = parser_of(DetectorConfig, PRESETS, __doc__)
     parser.add_argument("--evaluate", action="store_true", help="measure OUT on test.csv, and stop")
+    parser.add_argument("--yunet", metavar="FILE", help="ONNX to judge landmarks and labels by")
     args = parser.parse_args(argv)
     config = configure(DetectorConfig, PRESETS, args)
     print(json.dumps(asdict(config), indent=2))
     if args.evaluate:
         detector = EmbeddedDetector.from_file(Path(config.out) / WEIGHTS)
-        print(json.dumps(measure(detector, Path(config.data) / "test.csv"), indent=2))
+        reference = YuNetDetector(args.yunet) if args.yunet else None
+        table = Path(config.data) / "test.csv"
+        print(json.dumps(measure(detector, table, reference), indent=2))
     elif not args.dry_run:
         file = train(config)
         print(f"wrote {file}" if file else "stopped; run the same command to go on")

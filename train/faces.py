@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.detect.face import MIRRORED
 from train.portraits import Portrait
 
-MIRRORED = [1, 0, 2, 4, 3]  # left and right landmarks change places in a mirror
 MAX_FACES = 9  # of one training picture
 MIN_VISIBLE = 0.75  # of each side of a face that runs over the edge
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from engine.detect.embedded import CROP
-from engine.detect.face import upright_matrix
-from train.faces import MIRRORED, develop, faceless
+from engine.detect.face import MIRRORED, upright_matrix
+from train.faces import develop, faceless
 from train.portraits import Portrait
 
 FACES = 0.7  # share of the crops that show one

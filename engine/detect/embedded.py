@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from engine.detect.face import (
     MIN_PADDED,
+    MIRRORED,
     Face,
     Proposals,
     cut,
@@ -109,17 +110,20 @@ class EmbeddedDetector:
         return to_tensor(rgb).to(like, memory_format=torch.channels_last)
 
     def _second_look(self, rgb: np.ndarray, faces: list[Face]) -> list[Face]:
-        """Set each face upright and look again, twice: precise landmarks, and is it a face?"""
-        for _ in range(2 if faces else 0):
-            matrices = [upright_matrix(face.landmarks, CROP) for face in faces]
-            crops = np.stack([cut(rgb, m, CROP) for m in matrices])
-            with torch.inference_mode():
-                points, logits = self.network.points(self._tensor(crops))
-            looks = zip(
-                faces, matrices, points.cpu().numpy(), logits.sigmoid().tolist(), strict=True
-            )
-            faces = [_steadied(*look) for look in looks]
-        return faces
+        """Set each face upright and look again: precise landmarks, and is it a face?"""
+        if not faces:
+            return []
+        matrices = [upright_matrix(face.landmarks, CROP) for face in faces]
+        crops = self._tensor(np.stack([cut(rgb, m, CROP) for m in matrices]))
+        with torch.inference_mode():
+            # The mean with the mirror image's answer is steadier: 3.7 instead of 3.9 % of the
+            # eye distance from the consensus of train.face_metrics.
+            points, logits = self.network.points(torch.cat([crops, crops.flip(3)]))
+        seen, mirrored = points.cpu().numpy().reshape(2, -1, 5, 2)
+        points = (seen + [CROP - 1, 0] + mirrored[:, MIRRORED] * [-1, 1]) / 2
+        scores = logits.view(2, -1).mean(0).sigmoid().tolist()
+        looks = zip(faces, matrices, points, scores, strict=True)
+        return [_steadied(*look) for look in looks]
 
 
 def _steadied(face: Face, photo_to_crop: np.ndarray, points: np.ndarray, score: float) -> Face:

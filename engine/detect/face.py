@@ -10,6 +10,7 @@ from engine.errors import DetectorError
 from engine.models.detector import suppress
 
 MIN_PADDED = 32  # pixels; smaller pictures are padded to this
+MIRRORED = [1, 0, 2, 4, 3]  # left and right landmarks change places in a mirror
 UPRIGHT_SHARE = 0.72  # of an upright crop: the side of the face in it
 Point = tuple[float, float] | list[float] | np.ndarray
 

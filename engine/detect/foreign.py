@@ -20,7 +20,8 @@ FACE_ALIGNMENT_WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
 class YuNetDetector:
     """YuNet through OpenCV, from an ONNX file that the user names."""
 
-    SIZES = (640, 256)
+    SIZES = (640, 320)  # long sides searched
+    LARGE = 128  # pixels; a face larger than this is located better at the smaller size
 
     def __init__(self, path: str | Path, *, threshold: float = 0.7):
         """Load the file.
@@ -40,17 +41,23 @@ class YuNetDetector:
 
     def __call__(self, rgb: np.ndarray) -> list[Face]:
         """Return the faces of uint8 [H, W, 3], largest first; [] if there is none."""
+        sizes = sorted({min(size, max(rgb.shape[:2])) for size in self.SIZES})
+        limits = [np.inf, *[self.LARGE] * (len(sizes) - 1)]
         with self._lock:
-            parts = [self._propose(rgb, size) for size in self.SIZES]
+            parts = [self._propose(rgb, *search) for search in zip(sizes, limits, strict=True)]
         return Proposals(*(np.concatenate(part) for part in zip(*parts, strict=True))).faces()
 
-    def _propose(self, rgb: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _propose(
+        self, rgb: np.ndarray, size: int, limit: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Faces of up to `limit` pixels in the photo shrunk to a long side of `size`."""
         small, scale = shrunk(rgb, size)
         missing = [(0, max(0, MIN_PADDED - side)) for side in small.shape[:2]]
         bgr = np.ascontiguousarray(np.pad(small, (*missing, (0, 0)))[..., ::-1])
         self._net.setInputSize(bgr.shape[1::-1])
         rows = self._net.detect(bgr)[1]
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
+        rows = rows[rows[:, 2:4].max(1) <= limit]
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1).reshape(-1, 2, 2)
         points = rows[:, 4:14].reshape(-1, 5, 2)
         boxes, points = ((p + 0.5) / scale - 0.5 for p in (boxes, points))
