@@ -90,6 +90,14 @@ def encoder_input(images: torch.Tensor, size: int) -> torch.Tensor:
     return nn.functional.interpolate(images, (size, size), mode="area")
 
 
+def bounded_posterior(
+    E: FeaturePyramidEncoder, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mu, logvar) of photos x in float32; early in a training exp(logvar) could overflow."""
+    mu, logvar = E.posterior(encoder_input(x, E.input_size))
+    return mu.float(), logvar.float().clamp(-10.0, 4.0)
+
+
 def train(config: EncoderConfig) -> None:
     """Train, resume by rerunning, and put the encoder into the base pack at the end."""
     runtime = pick_runtime()
@@ -144,8 +152,7 @@ def reconstruction_losses(
     generator: torch.Generator,
 ) -> dict[str, torch.Tensor]:
     """The unweighted terms of Equation 8 for photos x [N, 3, R, R]."""
-    mu, logvar = E.posterior(encoder_input(x, E.input_size))
-    mu, logvar = mu.float(), logvar.float()
+    mu, logvar = bounded_posterior(E, x)
     z = reparameterize(mu, logvar, generator)
     rebuilt = G.synthesis(map_zplus(G.mapping, z))
     terms = {

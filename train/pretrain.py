@@ -31,7 +31,7 @@ from engine.runtime import Runtime, pick_runtime
 from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.encoder import encoder_input, narrow_encoder
+from train.encoder import bounded_posterior, encoder_input, narrow_encoder
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
 from train.losses import kl_divergence, logistic_d, logistic_g
@@ -163,8 +163,7 @@ def _codes(
     if config.reconstruct <= 0:
         return _random_ws(nets.G, config, config.batch, generator), None
     encoded = config.batch if warming else config.batch // 2
-    mu, logvar = nets.E.posterior(encoder_input(real[:encoded], config.encoder_size))
-    mu, logvar = mu.float(), logvar.float()
+    mu, logvar = bounded_posterior(nets.E, real[:encoded])
     ws = map_zplus(nets.G.mapping, reparameterize(mu, logvar, generator))
     random = _random_ws(nets.G, config, config.batch - encoded, generator)
     return torch.cat([ws, random]), (mu, logvar)
@@ -226,6 +225,7 @@ def _generator_step(
     total.backward()
     nets.opt_G.step()
     if posterior is not None:
+        nn.utils.clip_grad_norm_(nets.E.parameters(), 1.0)
         nets.opt_E.step()
     return losses
 

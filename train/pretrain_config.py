@@ -64,7 +64,7 @@ PRESETS = {
         path_weight=0.0,
         reconstruct=4.0,
         warmup=24_000,
-        encoder_lr=0.002,
+        encoder_lr=0.0015,
         kl_weight=5e-5,
     ),
     "gpu": PretrainConfig(
