@@ -19,7 +19,7 @@ from engine.models.detector import FaceNetwork
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime, pick_runtime
-from engine.style import Card, StyleLibrary
+from engine.style import Base, Card, StyleLibrary
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Studio:
         self.runtime = runtime or pick_runtime()
         self._find_detector = find_detector
         self._stylizers: dict[str, Stylizer] = {}
+        self._detectors: dict[str, Detector | None] = {}  # by hash of the base
         self._lock = threading.Lock()
         if not self.names():
             raise PackError(
@@ -90,17 +91,19 @@ class Studio:
             if name not in self._stylizers:
                 started = time.perf_counter()
                 style = self.library.load(name, self.runtime)
-                self._stylizers[name] = Stylizer(style, self._detector(style.base.detector))
+                self._stylizers[name] = Stylizer(style, self._detector(style.base))
                 log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
             return self._stylizers[name]
 
-    def _detector(self, network: FaceNetwork | None) -> Detector | None:
+    def _detector(self, base: Base) -> Detector | None:
         """Without any detector the page still works: faces are marked by hand."""
-        try:
-            return self._find_detector(network)
-        except DetectorError as error:
-            log.warning("no face detector: %s", error)
-            return None
+        if base.sha256 not in self._detectors:
+            try:
+                self._detectors[base.sha256] = self._find_detector(base.detector)
+            except DetectorError as error:
+                log.warning("no face detector: %s", error)
+                self._detectors[base.sha256] = None
+        return self._detectors[base.sha256]
 
     def warm_up(self) -> None:
         """Run the default style once on a blank picture: the first visitor need not wait then."""

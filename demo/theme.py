@@ -24,9 +24,15 @@ HEADER = """
 </header>
 """
 
+# Gradio confines `css` to the inside of the page; its frame can be reached from the head only.
+HEAD = """
+<style>
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+@media (max-width: 800px) { .gradio-container > .main { padding: 12px !important; } }
+</style>
+"""
+
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
-.gradio-container .main { padding-top: 12px; }
 #header-block .html-container, #status .html-container, #stage-empty .html-container {
   padding: 0; }
 #header { display: flex; gap: 14px; align-items: center; }
@@ -51,14 +57,15 @@ CSS = """
 #actions { gap: 10px; }
 #stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
-#seed-row { align-items: flex-end; }
+#seed-row { align-items: center; }
+#dice { margin: auto 10px 12px 0; height: 40px; border-radius: var(--radius-md); }
 footer .divider { display: none !important; }
 @media (min-width: 801px) { #main { position: sticky; top: 12px; } }
 @media (max-width: 800px) {
   #header svg { display: none; }
   #workspace { flex-direction: column; gap: 12px; align-items: stretch; }
   #side, #main { display: contents; }
-  #workspace, #side > *, #main > * { width: 100%; max-width: calc(100vw - 40px); min-width: 0; }
+  #workspace, #side > *, #main > * { width: 100%; max-width: calc(100vw - 24px); min-width: 0; }
   #photo { order: 1; } #examples { order: 2; } #styles { order: 3; } #stage-empty { order: 4; }
   #result { order: 5; } #status { order: 6; } #actions { order: 7; } #faces { order: 8; }
   #samples { order: 9; } #by-hand { order: 10; } #marking { order: 11; } #settings { order: 12; }

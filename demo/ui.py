@@ -13,7 +13,7 @@ import gradio as gr
 from demo.api import add_stylize_endpoint
 from demo.studio import Studio
 from demo.tabs.image import ImageTab
-from demo.theme import CSS, HEADER, TITLE, build_theme
+from demo.theme import CSS, HEAD, HEADER, TITLE, build_theme
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
 from engine.runtime import pick_runtime
@@ -52,6 +52,7 @@ def launch_settings(studio: Studio) -> dict[str, Any]:
     return {
         "theme": build_theme(),
         "css": CSS,
+        "head": HEAD,
         "max_file_size": MAX_FILE_SIZE,
         "state_session_capacity": MAX_SESSIONS,
         "allowed_paths": [],

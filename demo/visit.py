@@ -82,7 +82,7 @@ class Picture:
 class Drawn:
     """A stylized portrait: `crop` uint8 [R, R, 3].
 
-    If several samples were drawn: `samples` [n, R, R, 3] and the `number` of the picked one.
+    If several samples were drawn: `samples` [n, R, R, 3] and the `number` of this one.
     """
 
     portrait: Portrait
@@ -170,7 +170,9 @@ def draw_face(
     samples = stylizer.render_samples(portrait, options)
     if picked is not None and picked.belongs_to(index, options):
         return Drawn(portrait, samples[picked.number], samples, picked.number)
-    return Drawn(portrait, stylizer.render(portrait, options), samples)
+    crop = stylizer.render(portrait, options)
+    number = next((n for n, sample in enumerate(samples) if np.array_equal(sample, crop)), None)
+    return Drawn(portrait, crop, samples, number)
 
 
 def compose(
@@ -242,7 +244,7 @@ def write_view(folder: Path, name: str, rgb: np.ndarray, alpha: np.ndarray | Non
 def new_file(folder: Path, name: str) -> Path:
     """Return a path `name` that no other visitor can guess, and forget the oldest files."""
     parts = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime_ns)
-    for old in parts[1 : max(1, len(parts) - FILES_KEPT + 1)]:  # the first holds the photo
+    for old in parts[1 : max(1, len(parts) + 2 - FILES_KEPT)]:  # the first holds the photo
         shutil.rmtree(old, ignore_errors=True)
     part = folder / secrets.token_hex(16)
     part.mkdir(mode=0o700)

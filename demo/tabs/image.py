@@ -19,10 +19,10 @@ from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
 from demo.studio import Studio
 from demo.tabs import image_marking as marking
-from demo.tabs.image_parts import GPU, LIGHT, WELCOME, Parts, build_parts
+from demo.tabs.image_parts import GPU, HIDDEN, LIGHT, WELCOME, Parts, build_parts
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, PickedSample, Visit
-from engine.errors import StylizeError
+from engine.errors import ImageError, StylizeError
 from engine.options import MAXIMUM_SEED, StylizeOptions
 
 MANY = 5  # from this many pictures on, a drawing takes long enough to be stopped
@@ -78,14 +78,13 @@ class ImageTab:
         visit = values[self.parts.visit]
         try:
             photo = uploaded_path(values[self.parts.photo])
-            if photo is None:
+            if photo is not None:
+                yield from self._draw(photo, visit, values, progress)
+            elif visit is not None:
                 visits.close_visit(visit)
                 yield self._closed(status_line(WELCOME))
-            else:
-                yield from self._draw(photo, visit, values, progress)
         except StylizeError as error:
-            gr.Warning(str(error), title="That did not work")
-            yield self._closed(problem_line(str(error)))
+            yield self._failed(error)
 
     def draw_marked(
         self,
@@ -103,37 +102,41 @@ class ImageTab:
             yield self._opened(visit)
             yield from self._draw(visit.source, visit, {**values, p.chosen: "all"}, progress)
         except StylizeError as error:
-            gr.Warning(str(error), title="These points do not make a face")
-            yield marking.shown(p, visits.unmark(visit, 0))
+            yield {**self._failed(error), **marking.shown(p, visits.unmark(visit, 0))}
 
     def _draw(
         self, photo: str, visit: Visit | None, values: Updates, progress: gr.Progress
     ) -> Iterator[Updates]:
         p, stylizer = self.parts, self.studio.stylizer(values[self.parts.style])
         if visit is None or not visit.fits(photo, stylizer):
-            yield {p.stop: gr.Button(interactive=True)}
+            yield {p.stop: gr.update(interactive=True)}
             progress(0.2, desc="Looking for faces")
             visits.close_visit(visit)
-            visit = visits.open_visit(stylizer, photo, Path(get_upload_folder()) / "visits")
+            try:
+                visit = visits.open_visit(stylizer, photo, Path(get_upload_folder()) / "visits")
+            except ImageError as error:
+                gr.Warning(str(error))
+                yield {**self._closed(problem_line(str(error))), p.photo: None}
+                return
             values = {**values, p.chosen: "all"}
             yield self._opened(visit)
         if not visit.portraits:
-            gr.Warning(marking.NO_FACE, title="No face found")
-            yield {**self._stage(None, problem_line(marking.NO_FACE)), **marking.shown(p, visit)}
+            gr.Warning(marking.NO_FACE)
+            yield {**self._without_face(), **marking.shown(p, visit)}
             return
         options, started = self._options(values), time.perf_counter()
         drawn: list[Drawn] = []
         indexes = options.select(len(visit.portraits))
         for index in indexes:
             progress((len(drawn), len(indexes)), desc="Drawing")
-            yield {p.stop: gr.Button(interactive=len(indexes) * options.samples >= MANY)}
+            yield {p.stop: gr.update(interactive=len(indexes) * options.samples >= MANY)}
             drawn.append(visits.draw_face(visit, stylizer, options, index, values[p.sample]))
         picture = visits.compose(visit, stylizer, drawn, options)
         pair = visits.write_pair(visit, picture)
         line = summary(visit, picture.rgb.shape, time.perf_counter() - started)
         yield {**self._stage(pair, status_line(line)), p.gallery: sample_tiles(drawn)}
         file = visits.write_download(visit, stylizer.card.name, picture, pair[1])
-        yield {p.download: gr.DownloadButton(value=str(file), interactive=True)}
+        yield {p.download: gr.update(value=str(file), interactive=True)}
 
     def _options(self, values: Updates) -> StylizeOptions:
         p = self.parts
@@ -149,18 +152,32 @@ class ImageTab:
             p.visit: visit,
             p.chosen: "all",
             p.sample: None,
-            p.faces: gr.Gallery(face_tiles(visit), visible=several, selected_index=0),
+            p.faces: gr.update(
+                value=face_tiles(visit), visible=several or HIDDEN, selected_index=0
+            ),
             p.gallery: sample_tiles([]),
-            p.by_hand: gr.Button(visible=True),
-            p.marking: gr.Column(visible=False),
+            p.by_hand: gr.update(visible=True),
+            p.marking: gr.update(visible=HIDDEN),
         }
         return {**updates, p.photo: str(visit.view)} if visit.is_converted else updates
+
+    def _without_face(self) -> Updates:
+        """The photo takes the place of the picture, to be marked by hand."""
+        p = self.parts
+        hidden = {part: gr.update(visible=HIDDEN) for part in (p.empty, p.by_hand)}
+        return {**self._stage(None, problem_line(marking.NO_FACE)), **hidden}
+
+    def _failed(self, error: StylizeError) -> Updates:
+        """Something went wrong with a photo that is fine: what is on the page stays."""
+        gr.Warning(str(error))
+        p = self.parts
+        return {p.status: problem_line(str(error)), p.stop: gr.update(interactive=False)}
 
     def _closed(self, line: str) -> Updates:
         """No photo, or one that cannot be used: everything about the last one goes away."""
         p = self.parts
         hidden = {
-            part: gr.update(visible=False) for part in (p.faces, p.gallery, p.by_hand, p.marking)
+            part: gr.update(visible=HIDDEN) for part in (p.faces, p.gallery, p.by_hand, p.marking)
         }
         return {**self._stage(None, line), **hidden, p.visit: None, p.chosen: "all"}
 
@@ -169,11 +186,11 @@ class ImageTab:
         p = self.parts
         files = None if pair is None else tuple(map(str, pair))
         return {
-            p.empty: gr.HTML(visible=pair is None),
-            p.result: gr.ImageSlider(value=files, visible=pair is not None),
+            p.empty: gr.update(visible=pair is None or HIDDEN),
+            p.result: gr.update(value=files, visible=pair is not None or HIDDEN),
             p.status: line,
-            p.stop: gr.Button(interactive=False),
-            p.download: gr.DownloadButton(interactive=False),
+            p.stop: gr.update(interactive=False),
+            p.download: gr.update(interactive=False),
         }
 
 
@@ -195,7 +212,7 @@ def choose_sample(chosen: str, samples: int, seed: int, event: gr.SelectData) ->
 
 def stopped() -> list[Any]:
     """Say that the drawing was stopped."""
-    return [gr.Button(interactive=False), status_line("Stopped. Change something to draw again.")]
+    return [gr.update(interactive=False), status_line("Stopped. Change something to draw again.")]
 
 
 def summary(visit: Visit, shape: tuple[int, ...], seconds: float) -> str:
@@ -215,8 +232,12 @@ def face_tiles(visit: Visit) -> list[tuple[Any, str]]:
     return [everyone, *((face, f"Face {n}") for n, face in enumerate(faces, 1))]
 
 
-def sample_tiles(drawn: list[Drawn]) -> gr.Gallery:
-    """Return the gallery of the samples of the first face; hidden where there is only one."""
+def sample_tiles(drawn: list[Drawn]) -> dict[str, Any]:
+    """Return the update of the gallery: samples of the first face, hidden if there is one only."""
     samples = drawn[0].samples if drawn else None
     tiles = [(s, f"Sample {n}") for n, s in enumerate([] if samples is None else samples, 1)]
-    return gr.Gallery(tiles, visible=bool(tiles), selected_index=drawn[0].number if tiles else None)
+    return gr.update(
+        value=tiles,
+        visible=bool(tiles) or HIDDEN,
+        selected_index=drawn[0].number if tiles else None,
+    )

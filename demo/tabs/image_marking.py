@@ -47,7 +47,7 @@ def shown(parts: Parts, visit: Visit) -> Updates:
         parts.visit: visit,
         parts.marker: str(visits.write_marked(visit)),
         parts.hint: f"{question(visit)} {EXPLANATION}",
-        parts.marking: gr.Column(visible=True),
+        parts.marking: gr.update(visible=True),
     }
 
 

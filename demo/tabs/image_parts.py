@@ -16,6 +16,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
 GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
 LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+HIDDEN = "hidden"  # mounted but not shown: what is mounted late can miss its first update
 WELCOME = "Choose a photo, take one with the camera, or paste one."
 
 
@@ -135,7 +136,9 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
             parts["samples"] = option_control("samples", value=defaults.samples)
             with gr.Row(elem_id="seed-row"):
                 parts["seed"] = option_control("seed", value=defaults.seed, scale=3)
-                parts["dice"] = gr.Button("Random seed", scale=1, min_width=110, elem_id="dice")
+                parts["dice"] = gr.Button(
+                    "Random", size="sm", scale=1, min_width=90, elem_id="dice"
+                )
     return parts
 
 
@@ -147,7 +150,7 @@ def _stage() -> dict[str, gr.components.Component]:
             type="filepath",
             format="png",
             interactive=False,
-            visible=False,
+            visible=HIDDEN,
             max_height=560,
             buttons=["fullscreen"],
             elem_id="result",
@@ -171,11 +174,11 @@ def _people() -> dict[str, gr.components.Component]:
         "by_hand": gr.Button(
             "A face is missing or misread? Mark it by hand",
             size="sm",
-            visible=False,
+            visible=HIDDEN,
             elem_id="by-hand",
         ),
     }
-    with gr.Column(visible=False, elem_id="marking") as parts["marking"]:
+    with gr.Column(visible=HIDDEN, elem_id="marking") as parts["marking"]:
         parts["hint"] = gr.Markdown()
         parts["marker"] = gr.Image(
             label="Click on the picture",
@@ -204,6 +207,6 @@ def _strip(label: str, elem_id: str) -> gr.Gallery:
         allow_preview=False,
         buttons=[],
         interactive=False,
-        visible=False,
+        visible=HIDDEN,
         elem_id=elem_id,
     )

@@ -1,0 +1,88 @@
+"""A page for tests: a detector that finds what it is told, and a visitor without a browser."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from demo import visit as visits
+from demo.tabs.image import ImageTab
+from engine.detect import Face
+from engine.runtime import Runtime
+
+RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
+
+
+def face(x: float, y: float, size: float) -> Face:
+    """A frontal face with its eyes `size` apart around (x, y)."""
+    points = np.array([[-0.5, 0], [0.5, 0], [0, 0.6], [-0.4, 1], [0.4, 1]]) * size + (x, y)
+    box = np.array([x - size, y - size, x + size, y + 1.6 * size])
+    return Face(points.astype(np.float32), box.astype(np.float32), 1.0)
+
+
+TWO_FACES = (face(60, 50, 30), face(140, 60, 20))
+
+
+@dataclass
+class FindIn:
+    """A detector that finds faces in every photo but a blue one, slowly in a green one."""
+
+    faces: tuple = TWO_FACES
+    slow: float = 0
+    calls: list = field(default_factory=list)
+
+    def __call__(self, rgb: np.ndarray) -> list:
+        self.calls.append(rgb.shape)
+        red, green, blue = rgb.reshape(-1, 3).mean(0)
+        time.sleep(self.slow if green > red + 50 else 0)
+        return [] if blue > red + 50 else list(self.faces)
+
+
+def save_photo(path: Path, rgb: tuple[int, int, int] = (180, 140, 120), **save) -> Path:
+    """Write a 200 x 150 photo with some structure in it."""
+    picture = np.full((150, 200, 3), rgb, np.uint8)
+    picture[::7] //= 2
+    Image.fromarray(picture).save(path, **save)
+    return path
+
+
+@dataclass
+class Visitor:
+    """Calls the callbacks as a browser would: keeps the values of components and states."""
+
+    tab: ImageTab
+    values: dict = field(default_factory=dict)
+    shown: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.values = {c: getattr(c, "value", None) for c in self.tab.parts.inputs}
+
+    def draw(self, callback=None, **changes) -> "Visitor":
+        """Change components by name, then run a callback to its end."""
+        for name, value in changes.items():
+            self.values[getattr(self.tab.parts, name)] = value
+        for updates in (callback or self.tab.draw)(dict(self.values)):
+            if updates != gr.skip():
+                self.shown |= updates
+                self.values |= {k: v for k, v in updates.items() if k in self.values}
+        return self
+
+    def upload(self, path: Path) -> "Visitor":
+        return self.draw(photo={"path": str(path)})
+
+    @property
+    def visit(self) -> visits.Visit:
+        return self.values[self.tab.parts.visit]
+
+    def prop(self, part: str, name: str):
+        """A property of what the last callbacks put into a component."""
+        update = self.shown[getattr(self.tab.parts, part)]
+        return update.get(name) if isinstance(update, dict) else getattr(update, name)
+
+    def pictures(self) -> list[np.ndarray]:
+        """The pictures before and after that are on the page."""
+        return [np.array(Image.open(path)) for path in self.prop("result", "value")]

@@ -1,0 +1,81 @@
+"""The endpoint `stylize_image` over HTTP, and what the server keeps to itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from demo.studio import Studio
+from demo.ui import build_ui, launch_settings
+from engine.options import StylizeOptions
+from engine.style import StyleLibrary
+
+from .page import RUNTIME, FindIn, save_photo
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, packs: Path) -> Iterator[Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("server")))
+        studio = Studio(StyleLibrary([packs]), RUNTIME, lambda network: FindIn())
+        page = build_ui(studio)
+        _, url, _ = page.launch(prevent_thread_lock=True, **launch_settings(studio))
+        yield Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+        page.close()
+
+
+def call(client: Client, path: Path, *arguments, **named):
+    return client.predict(handle_file(path), *arguments, api_name="/stylize_image", **named)
+
+
+def test_endpoint_returns_a_png(client: Client, photo: Path):
+    with Image.open(call(client, photo, "comic", 0.5)) as image:
+        assert image.format == "PNG" and image.size == (200, 150) and not image.info
+    crop = call(client, photo, faces="1", whole_photo=False, output_size=64)
+    assert Image.open(crop).size == (64, 64)
+
+
+def test_endpoint_is_documented_in_order(client: Client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/stylize_image"]
+    names = [p["parameter_name"] for p in endpoints["/stylize_image"]["parameters"]]
+    assert names == ["photo", "style", *StylizeOptions.describe()]
+    assert "Draw the people in a photo" in endpoints["/stylize_image"]["description"]
+
+
+def test_endpoint_turns_phone_photos_upright(client: Client, tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = save_photo(tmp_path / "phone.jpg", exif=exif.tobytes())
+    assert Image.open(call(client, photo)).size == (150, 200)
+
+
+BAD_CALLS = {
+    "strength is 7": {"strength": 7},
+    "choose one of cartoon, comic": {"style": "../../secret"},
+    "attribute is 'third'": {"attribute": "third"},
+    "color is 'pink'": {"color": "pink"},
+    "faces is 'me'": {"faces": "me"},
+    "no face found in A photo.jpg .200x150.": {"faces": "9"},
+}
+
+
+@pytest.mark.parametrize("message", BAD_CALLS)
+def test_endpoint_says_what_is_wrong(client: Client, photo: Path, message: str):
+    with pytest.raises(Exception, match=message):
+        call(client, photo, **BAD_CALLS[message])
+
+
+def test_endpoint_refuses_what_is_no_picture(client: Client, tmp_path: Path):
+    (tmp_path / "letter.png").write_text("Dear Sir")
+    with pytest.raises(Exception, match="letter.png .8 bytes.*picture"):
+        call(client, tmp_path / "letter.png")
+
+
+def test_server_gives_no_files_away(client: Client, packs: Path):
+    for path in (packs / "cartoon" / "style.json", Path("/etc/hostname"), Path("app.py").resolve()):
+        assert httpx.get(f"{client.src}gradio_api/file={path}").status_code in (403, 404)
+    assert httpx.get(f"{client.src}monitoring").status_code in (403, 404)

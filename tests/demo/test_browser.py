@@ -1,0 +1,323 @@
+"""The page in the system Chromium: what a visitor does, and that nothing leaves the machine."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.studio import Studio
+from demo.ui import build_ui, launch_settings
+from engine.style import StyleLibrary
+
+from .page import RUNTIME, FindIn, save_photo
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: none is installed"),
+]
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+ROOT = Path(__file__).parents[2]
+SECONDS = 60_000  # ms; the machine may be busy
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SCREENSHOTS = os.environ.get("STYLIZE_SCREENSHOTS")  # a folder to keep them in
+
+
+@dataclass
+class Server:
+    """The page in this process: its address, and the log of what was encoded."""
+
+    url: str
+    log: list
+
+    @property
+    def num_encoded(self) -> int:
+        return sum("encoded" in line for line in self.log)
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, packs: Path) -> Iterator[Server]:
+    handler, log = Lines(), logging.getLogger("demo.visit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("server")))
+        studio = Studio(StyleLibrary([packs]), RUNTIME, lambda network: FindIn(slow=4))
+        page = build_ui(studio)
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        _, url, _ = page.launch(prevent_thread_lock=True, **launch_settings(studio))
+        yield Server(url, handler.lines)
+        page.close()
+        log.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """A person with a browser of their own."""
+
+    def __init__(self, browser: "sync_api.Browser", url: str, **context) -> None:
+        self.context = browser.new_context(**{"viewport": DESKTOP, **context})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(SECONDS)
+        self.requests: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(url)
+        self.page.wait_for_selector("#photo input[type=file]", state="attached")
+
+    def upload(self, path: Path) -> str:
+        """Upload a photo, wait for its result, and return the address of that."""
+        old = self.result()
+        self.page.set_input_files("#photo input[type=file]", path)
+        return self.wait_for_result(old)
+
+    def result(self) -> str:
+        images = self.page.locator("#result img")
+        return images.nth(1).get_attribute("src") or "" if images.count() > 1 else ""
+
+    def wait_for_result(self, old: str) -> str:
+        self.wait(lambda: self.result() not in ("", old))
+        self.page.wait_for_selector("#download:not([disabled])")
+        return self.result()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + SECONDS / 1000
+        while not condition():
+            assert time.monotonic() < end, self.page.locator("#status").inner_text()
+            self.page.wait_for_timeout(50)
+
+    def clear(self) -> None:
+        self.page.get_by_label("Remove Image").click()
+        self.page.get_by_text("Drop Image Here").wait_for()
+
+    def status(self) -> str:
+        return self.page.locator("#status").inner_text()
+
+    def pixels(self, url: str, folder: Path) -> np.ndarray:
+        path = folder / "fetched.png"
+        path.write_bytes(self.context.request.get(url).body())
+        return np.array(Image.open(path))
+
+    def keep_screenshot(self, name: str) -> None:
+        if SCREENSHOTS:
+            self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+
+
+@pytest.fixture
+def visit(browser, server: Server) -> Iterator[Callable[..., Visitor]]:
+    visitors: list[Visitor] = []
+
+    def arrive(**context) -> Visitor:
+        visitors.append(Visitor(browser, server.url, **context))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        visitor.context.close()
+
+
+def test_photo_is_drawn_by_itself_and_redrawn_without_encoding(visit, server, photo, tmp_path):
+    visitor, encoded = visit(), server.num_encoded
+    first = visitor.upload(photo)
+    assert server.num_encoded == encoded + 1
+    picture = visitor.pixels(first, tmp_path)
+    assert picture.shape == (150, 200, 3)
+    assert "2 faces" in visitor.status()
+    slider = visitor.page.locator("#settings input[type=range]").first
+    slider.focus()
+    for _ in range(8):
+        slider.press("ArrowLeft")
+    second = visitor.wait_for_result(first)
+    visitor.page.wait_for_timeout(500)
+    assert (visitor.pixels(visitor.result(), tmp_path) != picture).any()
+    visitor.page.get_by_role("radio", name="Face only").check()
+    visitor.wait_for_result(second)
+    assert server.num_encoded == encoded + 1
+    visitor.keep_screenshot("desktop")
+
+
+def test_nothing_leaves_the_machine(visit, server, photo):
+    visitor = visit()
+    visitor.upload(photo)
+    local = (server.url, "data:", "blob:")
+    assert [url for url in visitor.requests if not url.startswith(local)] == []
+
+
+def test_styles_faces_and_samples_are_chosen_by_click(visit, server, photo, tmp_path):
+    visitor = visit()
+    page, first, encoded = visitor.page, visitor.upload(photo), server.num_encoded
+    page.locator("#styles button.thumbnail-item").nth(1).click()
+    second = visitor.wait_for_result(first)
+    comic, cartoon = (visitor.pixels(url, tmp_path) for url in (second, first))
+    assert (comic != cartoon).any()
+    page.locator("#faces button.thumbnail-item").nth(2).click()
+    third = visitor.wait_for_result(second)
+    one_face = visitor.pixels(third, tmp_path)
+    assert (one_face[:, :70] != comic[:, :70]).any()
+    page.get_by_text("Fine tuning").click()
+    page.get_by_label("number input for Samples").fill("3")
+    page.get_by_label("number input for Samples").press("Enter")
+    page.wait_for_selector("#samples button.thumbnail-item")
+    assert page.locator("#samples button.thumbnail-item").count() == 3
+    fourth = visitor.wait_for_result(third)
+    page.locator("#samples button.thumbnail-item").nth(1).click()
+    fifth = visitor.wait_for_result(fourth)
+    page.locator("#dice").click()
+    visitor.wait_for_result(fifth)
+    assert server.num_encoded == encoded
+    visitor.keep_screenshot("samples")
+
+
+def test_two_visitors_do_not_see_each_other(visit, photo, tmp_path):
+    mine, yours = visit(), visit()
+    dark = save_photo(tmp_path / "dark.jpg", (60, 40, 30))
+    my_first, your_first = mine.upload(photo), yours.upload(dark)
+    assert mine.pixels(my_first, tmp_path).mean() > yours.pixels(your_first, tmp_path).mean()
+    yours.page.get_by_role("radio", name="Face only").check()
+    yours.wait_for_result(your_first)
+    assert mine.result() == my_first
+    mine.page.get_by_role("radio", name="Of the photo").check()
+    again = mine.pixels(mine.wait_for_result(my_first), tmp_path)
+    assert again.shape == (150, 200, 3) and again[-1].mean() > 80
+
+
+def test_face_is_marked_by_hand_where_none_is_found(visit, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    sky = save_photo(tmp_path / "sky.jpg", (80, 120, 220))
+    page.set_input_files("#photo input[type=file]", sky)
+    page.wait_for_selector("#marker img")
+    assert "found no face" in visitor.status()
+    picture = page.locator("#marker img")
+
+    def click_and_expect(x: float, y: float, text: str) -> None:
+        box = picture.bounding_box()
+        picture.click(position={"x": x * box["width"], "y": y * box["height"]})
+        page.locator("#marking").get_by_text(text).wait_for()
+
+    click_and_expect(0.4, 0.4, "2 of 3: click on the right eye")
+    visitor.keep_screenshot("marking")
+    page.get_by_role("button", name="Undo").click()
+    page.locator("#marking").get_by_text("1 of 3: click on the left eye").wait_for()
+    click_and_expect(0.4, 0.4, "2 of 3: click on the right eye")
+    click_and_expect(0.6, 0.4, "3 of 3: click on the mouth")
+    box = picture.bounding_box()
+    picture.click(position={"x": 0.5 * box["width"], "y": 0.7 * box["height"]})
+    result = visitor.wait_for_result("")
+    drawn = visitor.pixels(result, tmp_path)
+    assert (drawn != np.array(Image.open(sky))).any() and not page.locator("#marking").is_visible()
+
+
+def test_broken_file_gets_a_plain_message(visit, photo, tmp_path):
+    visitor = visit()
+    visitor.upload(photo)
+    (tmp_path / "letter.png").write_text("Dear Sir")
+    visitor.clear()
+    visitor.page.set_input_files("#photo input[type=file]", tmp_path / "letter.png")
+    visitor.wait(lambda: "letter.png" in visitor.status())
+    visitor.page.get_by_text("Drop Image Here").wait_for()
+    assert "Traceback" not in visitor.page.content()
+    visitor.keep_screenshot("broken")
+
+
+def test_drawing_can_be_stopped(visit, photo, tmp_path):
+    visitor = visit()
+    slow = save_photo(tmp_path / "meadow.jpg", (60, 180, 70))
+    visitor.page.set_input_files("#photo input[type=file]", slow)
+    visitor.page.wait_for_selector("#stop:not([disabled])")
+    visitor.page.wait_for_timeout(300)
+    visitor.keep_screenshot("working")
+    visitor.page.locator("#stop").click()
+    visitor.wait(lambda: "Stopped" in visitor.status())
+    visitor.page.wait_for_timeout(5000)
+    assert visitor.result() == "" and "Stopped" in visitor.status()
+    visitor.clear()
+    assert visitor.upload(photo)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_shows_all_without_scrolling_sideways(visit, photo, scheme: str):
+    visitor = visit(viewport=PHONE, color_scheme=scheme)
+    visitor.keep_screenshot(f"phone-empty-{scheme}")
+    visitor.upload(photo)
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    tops = [visitor.page.locator(part).bounding_box()["y"] for part in ("#photo", "#result")]
+    assert tops == sorted(tops)
+    visitor.keep_screenshot(f"phone-{scheme}")
+
+
+def test_leaving_deletes_the_pictures(visit, server, photo):
+    visitor = visit()
+    result = visitor.upload(photo)
+    assert visitor.context.request.get(result).ok
+    observer = visit()
+    visitor.page.close()
+
+    def is_gone() -> bool:
+        try:
+            return not observer.context.request.get(result).ok
+        except sync_api.Error:  # deleted while it was being sent
+            return False
+
+    observer.wait(is_gone)
+
+
+@pytest.fixture
+def app(packs: Path, tmp_path: Path) -> Iterator[tuple[str, float]]:
+    """`python app.py` in its own process: its address, and the seconds until it said so."""
+    command = [sys.executable, "app.py", "--packs", str(packs), "--device", "cpu"]
+    environment = {**os.environ, "STYLIZE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE
+    )
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.start()
+    said = process.stdout.readline()
+    found = re.search(r"http://\S+", said)
+    assert found, f"app.py said {said!r}"
+    yield found[0], time.monotonic() - started
+    watchdog.cancel()
+    process.terminate()
+    process.wait(20)
+
+
+def test_app_starts_and_draws(app, browser, tmp_path, record_property):
+    url, seconds = app
+    record_property("seconds_to_page", round(seconds, 1))
+    visitor = Visitor(browser, url)
+    (tmp_path / "sky.jpg").write_bytes(b"")
+    visitor.page.set_input_files(
+        "#photo input[type=file]", save_photo(tmp_path / "sky.jpg", (80, 120, 220))
+    )
+    visitor.wait(lambda: "no face" in visitor.status() or "read in" in visitor.status())
+    visitor.context.close()
