@@ -22,9 +22,11 @@ def perceptual_hash(rgb: np.ndarray) -> np.ndarray:
 class Duplicates:
     """Finds the picture already seen that is nearest to a new one, also if it is mirrored.
 
-    Distances count the bits of the hash that differ. Measured on aligned faces of the public set:
-    the same photo cropped anew and saved again as JPEG differs in 10 bits (median), 18 (95 %), 24
-    (99 %); among 2,434 photos there were 6 pairs within 20, all of them the same photo indeed.
+    Distances count the bits of the hash that differ. Measured on the public set: a photo saved
+    again as JPEG within 10, cropped anew by a pixel or half a degree too within 24 (99 %); reduced
+    to 40 to 90 %, trimmed, and its face found again, half of the copies within 13, three
+    quarters within 20. Among 2,434 photos 6 pairs lie within 20, all of them the same photo; two
+    studio portraits of one person, neutral and smiling, can be as near as 12, most are past 24.
     """
 
     def __init__(self, capacity: int, max_distance: int) -> None:
