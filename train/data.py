@@ -116,7 +116,7 @@ def rows_of(table: Path, *columns: str) -> list[dict[str, str]]:
     Raises:
         DataError: a column is missing.
     """
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a BOM
         reader = csv.DictReader(file)
         missing: Sequence[str] = [c for c in columns if c not in (reader.fieldnames or ())]
         if missing:

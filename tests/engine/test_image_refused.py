@@ -1,5 +1,7 @@
 """Pictures that must be refused, in words that help; and the disk that refuses ours."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
@@ -98,19 +100,22 @@ def test_written_png_has_pixels_and_nothing_else(tmp_path):
     assert not kinds and [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
-@pytest.fixture
+@contextmanager
 def tiny_disk():
     """Let this process write no file beyond 4 KiB, as if the disk were full."""
     resource = pytest.importorskip("resource", reason="file size limits are a Unix thing")
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    try:
+        yield
+    finally:  # before pytest writes its own report
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
-def test_full_disk(tmp_path, tiny_disk):
+def test_full_disk(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    with pytest.raises(ImageError, match=r"cannot write out.png .* bytes.*make room"):
+    match = r"cannot write out.png .* bytes.*make room"
+    with pytest.raises(ImageError, match=match), tiny_disk():
         write_png(tmp_path / "out.png", noise)
     assert list(tmp_path.iterdir()) == []
 
