@@ -66,8 +66,9 @@ PRESETS = {
 def narrow_encoder(num_ws: int, input_size: int) -> FeaturePyramidEncoder:
     """The encoder of the embedded packs: pSp's pyramid, few units, one sub-encoder per level.
 
-    The codes are split in equal thirds over the levels, as AgileGAN says; it starts as a sharp
-    posterior around directions that differ per picture, from which training is quickest.
+    Three codes are read from the coarse and three from the medium level, so that a generator that
+    grows adds its codes to the fine one. It starts as a sharp posterior around directions that
+    differ per picture, from which training is quickest.
     """
     encoder = FeaturePyramidEncoder(
         num_ws,
@@ -75,7 +76,7 @@ def narrow_encoder(num_ws: int, input_size: int) -> FeaturePyramidEncoder:
         widths=(32, 32, 64, 128, 192),
         units=(1, 2, 2, 2),
         feature_dim=128,
-        levels=(num_ws // 3, num_ws // 3),
+        levels=(3, 3),
         shared_blocks=True,
         initial_logvar=-3.0,
     )
