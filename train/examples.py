@@ -1,0 +1,60 @@
+"""Recipe: example pictures for the app, faces that the base's own generator made up.
+
+    python -m train.examples --base engine/packs/base --out demo/assets
+
+Nobody's photograph is shown: samples are drawn until enough of them have a face that the embedded
+detector finds, each is written as example_N.png.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from engine.detect import EmbeddedDetector
+from engine.errors import TrainingError
+from engine.image import resize, to_uint8, write_png
+from engine.pack import load_pack
+from engine.runtime import pick_runtime
+from engine.style import read_base
+
+SIZE = 256
+MAX_DRAWS = 200
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and write the examples.
+
+    Raises:
+        TrainingError: the generator's samples have no recognisable faces.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", default="engine/packs/base", help="base pack with a detector")
+    parser.add_argument("--out", default="demo/assets", help="folder to write into")
+    parser.add_argument("--count", type=int, default=6, help="how many, default 6")
+    parser.add_argument("--truncation-psi", type=float, default=0.8, help="default 0.8")
+    parser.add_argument("--seed", type=int, default=0, help="first seed to try")
+    args = parser.parse_args(argv)
+    base = read_base(load_pack(args.base), pick_runtime())
+    detector = EmbeddedDetector(base.detector)
+    written = 0
+    for seed in range(args.seed, args.seed + MAX_DRAWS):
+        z = torch.randn(1, base.generator.mapping.z_dim, generator=torch.manual_seed(seed))
+        with torch.inference_mode():
+            ws = base.generator.ws(z.to(base.runtime.device), args.truncation_psi)
+            picture = to_uint8(base.generator.synthesis(ws))[0]
+        picture = resize(picture, SIZE, SIZE)
+        if len(detector(picture)) == 1:
+            written += 1
+            write_png(Path(args.out) / f"example_{written}.png", picture)
+        if written == args.count:
+            return
+    raise TrainingError(
+        f"only {written} of {MAX_DRAWS} samples of {args.base} show a face, {args.count} are "
+        "wanted: train the base longer"
+    )
+
+
+if __name__ == "__main__":
+    main()
