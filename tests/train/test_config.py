@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from engine.errors import OptionError
-from train import encoder, pretrain, transfer
 from train.config import run_recipe
-from train.pretrain_config import PRESETS
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,3 @@ def test_bad_values(capsys):
     with pytest.raises(SystemExit):
         call("--fast", "perhaps")
     assert "expected yes or no, got 'perhaps'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("recipe", [pretrain, encoder, transfer])
-def test_presets_name_their_fields(recipe):
-    presets = PRESETS if recipe is pretrain else recipe.PRESETS
-    assert "cpu" in presets
