@@ -124,9 +124,9 @@ def false_alarms(detector: Detector, pictures: Sequence[np.ndarray]) -> float:
 def milliseconds(
     detector: Detector, portraits: Sequence[Portrait], long_side: int, count: int = 20
 ) -> float:
-    """Median time of one picture enlarged or shrunk to a long side; the first few do not count."""
+    """Median time of one picture enlarged or shrunk to a long side, after three to warm up."""
     times = []
-    for portrait in portraits[: count + 3]:
+    for portrait in [*portraits[:3], *portraits[:count]]:
         rgb = portrait.levels[0]
         factor = long_side / max(rgb.shape[:2])
         rgb = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Detectors: decoding and grouping by known values, real faces, and everything without one."""
+"""Detectors: real faces, everything without one, faces marked by hand, which backend is used."""
 
 import sys
 from pathlib import Path
@@ -20,28 +20,16 @@ from engine.detect import (
 )
 from engine.detect.face import Proposals, cut, shrunk, turned_back, upright_matrix
 from engine.errors import DetectorError
-from engine.models.detector import (
-    CellNetwork,
-    FaceNetwork,
-    PointNetwork,
-    box_iou,
-    cell_grid,
-    centre_of_mass,
-    decode,
-    detector_from_state,
-    folded,
-    suppress,
-)
+from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork, box_iou
 from train.portraits import read_portraits
 
 # A face looking at us: eyes above, mouth below.
 UPRIGHT = np.array([[40, 50], [80, 50], [60, 70], [45, 90], [75, 90]], np.float32)
 
 
-def tiny(norm: bool = False) -> FaceNetwork:
-    torch.manual_seed(0)
-    cells = CellNetwork((4, 4, 6, 6, 8), (0, 1, 0, 1, 0), 8, norm=norm)
-    return FaceNetwork(cells, PointNetwork((4, 4, 6, 8), (0, 0, 1, 0), 8, norm=norm)).eval()
+def tiny() -> FaceNetwork:
+    cells = CellNetwork((4, 4, 6, 6, 8), (0, 1, 0, 1, 0), 8)
+    return FaceNetwork(cells, PointNetwork((4, 4, 6, 8), (0, 0, 1, 0), 8)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -58,71 +46,6 @@ def landmark_error(found: np.ndarray, expected: np.ndarray) -> float:
     """Mean distance in eye distances."""
     eyes = np.linalg.norm(expected[1] - expected[0])
     return float(np.linalg.norm(found - expected, axis=1).mean() / eyes)
-
-
-# ---- network -----------------------------------------------------------------------------------
-
-
-def test_cells_are_pixel_centres_of_three_strides():
-    cells = cell_grid(64, 32)
-    assert cells.shape == (8 * 4 + 4 * 2 + 2 * 1, 3)
-    assert cells[0].tolist() == [3.5, 3.5, 8] and cells[1].tolist() == [11.5, 3.5, 8]
-    assert cells[-1].tolist() == [15.5, 47.5, 32]
-
-
-def test_decode_known_values():
-    outputs = torch.zeros(1, 1, 15)
-    outputs[0, 0, 1:3] = torch.tensor([1.0, -1.0])  # one stride right and up
-    outputs[0, 0, 5:7] = torch.tensor([0.5, 0.25])  # first landmark, in two strides
-    found = decode(outputs, torch.tensor([[100.0, 60.0, 8.0]]))
-    assert found.scores.item() == 0.5
-    assert found.boxes[0, 0].tolist() == [92, 36, 124, 68]  # 32 pixels about (108, 52)
-    assert found.landmarks[0, 0, 0].tolist() == [108, 64]
-    assert found.landmarks[0, 0, 1].tolist() == [100, 60]
-
-
-def test_box_iou_known_values():
-    a = np.array([[0, 0, 10, 10]], np.float32)
-    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [3, 3, 3, 3]], np.float32)
-    assert box_iou(a, b)[0] == pytest.approx([1, 1 / 3, 0, 0])
-
-
-def test_suppress_groups_by_falling_score():
-    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [1, 0, 11, 10], [0, 0, 0, 0]], np.float32)
-    groups = suppress(boxes, np.array([0.6, 0.9, 0.8, 0.1]), overlap=0.5)
-    assert [group.tolist() for group in groups] == [[1], [2, 0], [3]]
-    assert suppress(np.zeros((0, 4)), np.zeros(0), 0.5) == []
-
-
-def test_centre_of_mass_of_one_peak():
-    heat = torch.full((1, 1, 6, 8), -50.0)
-    heat[0, 0, 2, 5] = 50.0
-    assert centre_of_mass(heat, stride=4)[0, 0].tolist() == pytest.approx([21.5, 9.5])
-
-
-def test_state_says_the_sizes_and_folding_changes_nothing():
-    network = tiny(norm=True)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    plain = detector_from_state(network.state_dict())
-    assert not any("norm" in name for name in plain.state_dict())
-    image = torch.rand(2, 3, 64, 96) * 2 - 1
-    with torch.no_grad():
-        torch.testing.assert_close(plain(image), network(image), atol=1e-4, rtol=1e-4)
-        for ours, theirs in zip(plain.points(image), network.points(image), strict=True):
-            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
-    again = detector_from_state({n: w.half() for n, w in folded(network.state_dict()).items()})
-    assert again.cells.score.weight.dtype == torch.float32
-
-
-def test_a_state_that_is_no_detector_is_refused():
-    with pytest.raises((KeyError, RuntimeError)):
-        detector_from_state({"mapping.w_avg": torch.zeros(512)})
-
-
-# ---- geometry ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -165,9 +88,6 @@ def test_proposals_become_faces_largest_first_without_faces_in_faces():
     assert [face.box.tolist() for face in found] == [[100, 0, 200, 100], [0, 0, 21, 20]]
 
 
-# ---- by hand -----------------------------------------------------------------------------------
-
-
 def test_face_from_points_keeps_eyes_and_mouth():
     face = face_from_points((40, 50), (80, 50), (60, 90))
     assert face.landmarks.shape == (5, 2) and face.landmarks.dtype == np.float32
@@ -191,8 +111,6 @@ def test_face_from_points_refuses_what_spans_no_face(mouth):
         face_from_points((40, 50), (80, 50), mouth)
 
 
-# ---- no face -----------------------------------------------------------------------------------
-
 FACELESS = {
     "1x1": np.zeros((1, 1, 3), np.uint8),
     "1x700": np.full((1, 700, 3), 200, np.uint8),
@@ -210,9 +128,6 @@ def test_no_face_is_an_empty_list(detector, name):
 def test_yunet_finds_none_where_there_is_none(shared):
     yunet = YuNetDetector(shared / "weights" / "yunet_n_640_640.onnx")
     assert [yunet(picture) for picture in FACELESS.values()] == [[]] * len(FACELESS)
-
-
-# ---- faces -------------------------------------------------------------------------------------
 
 
 def test_shipped_weights_are_small_and_half():
@@ -269,6 +184,18 @@ def test_finds_several_faces(detector, portraits, rows, columns, face):
     assert areas == sorted(areas, reverse=True)
 
 
+@pytest.mark.parametrize("share", [0.7, 0.9, 1.0])
+def test_finds_a_face_that_fills_the_picture(detector, portraits, share):
+    for portrait in portraits[::35]:
+        x0, y0, x1, y1 = portrait.box
+        half = max(x1 - x0, y1 - y0) / share / 2
+        low = np.maximum(0, [(x0 + x1) / 2 - half, (y0 + y1) / 2 - half]).astype(int)
+        high = np.array([(x0 + x1) / 2 + half, (y0 + y1) / 2 + half]).astype(int)
+        close = cv2.resize(portrait.levels[0][low[1] : high[1], low[0] : high[0]], (900, 900))
+        faces = detector(close)
+        assert len(faces) == 1 and faces[0].area > 0.5 * 900**2 * share**2
+
+
 def test_searches_a_large_photo_finer_for_small_faces(detector, portraits):
     picture, boxes = mosaic(portraits, 1, 2, 30)
     photo = np.full((1500, 2000, 3), 120, np.uint8)
@@ -281,9 +208,6 @@ def test_searches_a_large_photo_finer_for_small_faces(detector, portraits):
 def test_yunet_agrees_with_its_own_labels(shared, portraits):
     faces = YuNetDetector(shared / "weights" / "yunet_n_640_640.onnx")(portraits[0].levels[0])
     assert landmark_error(faces[0].landmarks, portraits[0].landmarks) < 0.05
-
-
-# ---- files and choice --------------------------------------------------------------------------
 
 
 def test_missing_and_broken_yunet_files_are_named(tmp_path):

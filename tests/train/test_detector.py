@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.detect import EmbeddedDetector, Face
+from engine.detect import EmbeddedDetector, Face, YuNetDetector
 from engine.detect.embedded import CROP
 from engine.errors import DataError, OptionError
 from engine.models.detector import cell_grid
 from train import loop
 from train.detector import WEIGHTS, DetectorConfig, main, schedule, train
 from train.face_losses import assign, detection_losses, overlap, point_losses
-from train.face_metrics import accuracy, faceless200, false_alarms
+from train.face_metrics import accuracy, consensus, faceless200, false_alarms, point_errors
 from train.faces import draw_faces
 from train.portraits import POINTS, read_portraits
 from train.upright import draw_crops
@@ -209,3 +209,11 @@ def test_metrics_of_a_perfect_and_a_blind_detector(portraits):
     pictures = faceless200(portraits)
     assert len(pictures) == 200 and false_alarms(perfect, pictures) == 0
     assert (pictures[7] == faceless200(portraits)[7]).all()
+
+
+def test_consensus_of_yunet_is_near_its_labels(shared):
+    portraits = read_portraits(shared / "data" / "wild" / "test.csv", np.inf)[:2]
+    yunet = YuNetDetector(shared / "weights" / "yunet_n_320_320.onnx")
+    errors = [point_errors(consensus(yunet, portrait), portrait) for portrait in portraits]
+    assert 0 < np.mean(errors) < 0.12
+    assert (consensus(lambda rgb: [], portraits[0]) == portraits[0].landmarks).all()
