@@ -25,7 +25,7 @@ from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime, pick_runtime
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.loop import Run, autocast, ema_beta, save_grid, update_ema
+from train.loop import Run, autocast, ema_beta, save_grid, set_lr, update_ema
 from train.losses import kl_divergence
 from train.packs import ENCODER_FILE, load_source, save_base
 
@@ -131,7 +131,7 @@ def train(config: EncoderConfig) -> None:
                 + config.identity_weight * losses["identity"]
                 + config.kl_weight * losses["kl"]
             )
-            _set_lr(optimizer, config.lr, run.cur_nimg / total)
+            set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / total))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -189,11 +189,10 @@ def _identity(config: EncoderConfig, runtime: Runtime) -> ArcFace | None:
     return network.to(runtime.device).eval().requires_grad_(False)
 
 
-def _set_lr(optimizer: torch.optim.Optimizer, lr: float, progress: float) -> None:
-    """Constant, then down to zero along a cosine over the last quarter."""
+def cosine_fall(progress: float) -> float:
+    """Factor of the learning rate: 1, then down to zero along a cosine over the last quarter."""
     fall = min(max((progress - 0.75) / 0.25, 0.0), 1.0)
-    for group in optimizer.param_groups:
-        group["lr"] = lr * (0.5 + 0.5 * math.cos(math.pi * fall))
+    return 0.5 + 0.5 * math.cos(math.pi * fall)
 
 
 @torch.no_grad()

@@ -207,6 +207,12 @@ def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
             target.copy_(source)
 
 
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
 def ema_beta(batch: int, half_life: float, cur_nimg: int, rampup: float = 0.05) -> float:
     """Decay per step for a half-life in images, shorter at the start of a training."""
     half_life = min(half_life, max(cur_nimg * rampup, 1.0))

@@ -33,7 +33,7 @@ from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
 from train.encoder import bounded_posterior, encoder_input, narrow_encoder
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
-from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
+from train.loop import Run, Values, autocast, ema_beta, save_grid, set_lr, update_ema
 from train.losses import kl_divergence, logistic_d, logistic_g
 from train.packs import DISCRIMINATOR_FILE, ENCODER_FILE, save_base
 from train.pretrain_config import PRESETS, PretrainConfig
@@ -99,6 +99,9 @@ def train(config: PretrainConfig) -> None:
             step = run.cur_nimg // config.batch
             real = draw(data, run.cur_nimg, config.batch, config.seed)
 
+            if config.anneal > 0:
+                _anneal(nets, config, run.cur_nimg)
+
             # One forward pass of G serves both losses.
             warming = run.cur_nimg < config.warmup
             ws, posterior = _codes(nets, config, real, generator, warming)
@@ -150,6 +153,14 @@ def _grow(modules: Mapping[str, nn.Module], file: Path) -> None:
         if name == "G":
             top = module.synthesis.block(module.resolution).torgb
             nn.init.zeros_(top.weight)
+
+
+def _anneal(nets: Networks, config: PretrainConfig, cur_nimg: int) -> None:
+    """Let all learning rates fall to zero along a line over the last `anneal` images."""
+    factor = min(1.0, (config.images - cur_nimg) / config.anneal)
+    set_lr(nets.opt_G, config.lr * factor)
+    set_lr(nets.opt_D, config.lr * factor)
+    set_lr(nets.opt_E, config.encoder_lr * factor)
 
 
 def _codes(

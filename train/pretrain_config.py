@@ -21,6 +21,7 @@ class PretrainConfig:
     images: int = field(default=500_000, metadata={"help": "real images to show D"})
     batch: int = field(default=16, metadata={"help": "images per step"})
     lr: float = field(default=0.0025, metadata={"help": "Adam, betas 0 and 0.99"})
+    anneal: int = field(default=0, metadata={"help": "last images, with falling rates"})
     r1_gamma: float = field(default=1.0, metadata={"help": "R1 is weighted gamma / 2"})
     r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
     path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
