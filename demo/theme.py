@@ -27,7 +27,7 @@ HEADER = """
 # Gradio confines `css` to the inside of the page; its frame can be reached from the head only.
 HEAD = """
 <style>
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto !important; }
 @media (max-width: 800px) { .gradio-container > .main { padding: 12px !important; } }
 </style>
 """
@@ -55,6 +55,9 @@ CSS = """
 #styles .grid-wrap, #faces .grid-wrap, #samples .grid-wrap { min-height: 0; padding-top: 30px; }
 #styles .grid-container, #faces .grid-container, #samples .grid-container { gap: 8px; }
 #actions { gap: 10px; }
+#main:has(#result img, #marker img) #stage-empty, #main:not(:has(#result img)) #result,
+#main:not(:has(#result img)) #by-hand, #main:not(:has(#marker img)) #marking,
+#faces:not(:has(.thumbnail-item)), #samples:not(:has(.thumbnail-item)) { display: none !important; }
 #stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
 #seed-row { align-items: center; }

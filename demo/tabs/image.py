@@ -1,7 +1,8 @@
 """The Image tab: a photo in, a stylized picture out, drawn again as the controls move.
 
 The photo is read and encoded once; after that every change runs the generator only. All that
-belongs to a visitor is in `gr.State`; the callbacks here only translate.
+belongs to a visitor is in `gr.State`; the callbacks here only translate. What has no content is
+hidden by the style sheet (demo/theme.py): Gradio can lose `visible` while a page is still loading.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
 from demo.studio import Studio
 from demo.tabs import image_marking as marking
-from demo.tabs.image_parts import GPU, HIDDEN, LIGHT, WELCOME, Parts, build_parts
+from demo.tabs.image_parts import GPU, LIGHT, WELCOME, Parts, build_parts
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, PickedSample, Visit
 from engine.errors import ImageError, StylizeError
 from engine.options import MAXIMUM_SEED, StylizeOptions
 
+LOOKING = "Looking for faces"
 MANY = 5  # from this many pictures on, a drawing takes long enough to be stopped
 
 Updates = dict[Any, Any]
@@ -109,8 +111,8 @@ class ImageTab:
     ) -> Iterator[Updates]:
         p, stylizer = self.parts, self.studio.stylizer(values[self.parts.style])
         if visit is None or not visit.fits(photo, stylizer):
-            yield {p.stop: gr.update(interactive=True)}
-            progress(0.2, desc="Looking for faces")
+            yield {p.stop: gr.update(interactive=True), p.status: status_line(LOOKING)}
+            progress(0.2, desc=LOOKING)
             visits.close_visit(visit)
             try:
                 visit = visits.open_visit(stylizer, photo, Path(get_upload_folder()) / "visits")
@@ -122,7 +124,8 @@ class ImageTab:
             yield self._opened(visit)
         if not visit.portraits:
             gr.Warning(marking.NO_FACE)
-            yield {**self._without_face(), **marking.shown(p, visit)}
+            line = problem_line(marking.NO_FACE)
+            yield {**self._stage(None, line), **marking.shown(p, visit)}
             return
         options, started = self._options(values), time.perf_counter()
         drawn: list[Drawn] = []
@@ -147,25 +150,17 @@ class ImageTab:
 
     def _opened(self, visit: Visit) -> Updates:
         """A photo has been read: its faces to choose from, nothing drawn yet."""
-        p, several = self.parts, len(visit.portraits) > 1
+        p = self.parts
         updates = {
             p.visit: visit,
             p.chosen: "all",
             p.sample: None,
-            p.faces: gr.update(
-                value=face_tiles(visit), visible=several or HIDDEN, selected_index=0
-            ),
-            p.gallery: sample_tiles([]),
-            p.by_hand: gr.update(visible=True),
-            p.marking: gr.update(visible=HIDDEN),
+            p.faces: gr.update(value=face_tiles(visit), selected_index=0),
+            p.gallery: [],
+            p.marker: None,
+            p.hint: "",
         }
         return {**updates, p.photo: str(visit.view)} if visit.is_converted else updates
-
-    def _without_face(self) -> Updates:
-        """The photo takes the place of the picture, to be marked by hand."""
-        p = self.parts
-        hidden = {part: gr.update(visible=HIDDEN) for part in (p.empty, p.by_hand)}
-        return {**self._stage(None, problem_line(marking.NO_FACE)), **hidden}
 
     def _failed(self, error: StylizeError) -> Updates:
         """Something went wrong with a photo that is fine: what is on the page stays."""
@@ -176,18 +171,16 @@ class ImageTab:
     def _closed(self, line: str) -> Updates:
         """No photo, or one that cannot be used: everything about the last one goes away."""
         p = self.parts
-        hidden = {
-            part: gr.update(visible=HIDDEN) for part in (p.faces, p.gallery, p.by_hand, p.marking)
-        }
-        return {**self._stage(None, line), **hidden, p.visit: None, p.chosen: "all"}
+        nothing = {p.visit: None, p.chosen: "all", p.faces: [], p.marker: None, p.hint: ""}
+        return {**self._stage(None, line), **nothing}
 
     def _stage(self, pair: tuple[Path, Path] | None, line: str) -> Updates:
         """The picture before and after, or the empty stage, and the line below it."""
         p = self.parts
         files = None if pair is None else tuple(map(str, pair))
         return {
-            p.empty: gr.update(visible=pair is None or HIDDEN),
-            p.result: gr.update(value=files, visible=pair is not None or HIDDEN),
+            p.result: files,
+            p.gallery: [],
             p.status: line,
             p.stop: gr.update(interactive=False),
             p.download: gr.update(interactive=False),
@@ -226,18 +219,17 @@ def summary(visit: Visit, shape: tuple[int, ...], seconds: float) -> str:
 
 
 def face_tiles(visit: Visit) -> list[tuple[Any, str]]:
-    """Return the pictures to choose a face from: everyone, then each face alone."""
+    """Return the pictures to choose a face from: all, then each alone; none if there is one."""
     faces = visits.thumbnails(visit)
+    if len(faces) < 2:
+        return []
     everyone = (str(visit.view), f"All {len(faces)}")
     return [everyone, *((face, f"Face {n}") for n, face in enumerate(faces, 1))]
 
 
 def sample_tiles(drawn: list[Drawn]) -> dict[str, Any]:
-    """Return the update of the gallery: samples of the first face, hidden if there is one only."""
+    """Return the update of the gallery: the samples of the first face, none if there is one."""
     samples = drawn[0].samples if drawn else None
     tiles = [(s, f"Sample {n}") for n, s in enumerate([] if samples is None else samples, 1)]
-    return gr.update(
-        value=tiles,
-        visible=bool(tiles) or HIDDEN,
-        selected_index=drawn[0].number if tiles else None,
-    )
+    number = drawn[0].number if tiles else None
+    return gr.update(value=tiles, selected_index=number)

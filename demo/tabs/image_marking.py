@@ -21,7 +21,7 @@ Updates = dict[Any, Any]
 
 def connect(parts: Parts) -> gr.events.Dependency:
     """Wire the marking panel; returns the event after which the points may be complete."""
-    outputs = [parts.visit, parts.marker, parts.hint, parts.marking]
+    outputs = [parts.visit, parts.marker, parts.hint]
 
     def step(change):
         """Wrap a change of a visit as a callback; without a photo nothing happens."""
@@ -42,12 +42,11 @@ def connect(parts: Parts) -> gr.events.Dependency:
 
 
 def shown(parts: Parts, visit: Visit) -> Updates:
-    """Show the panel with the points placed so far, and ask for the next one."""
+    """Show the photo with the points placed so far, and ask for the next one."""
     return {
         parts.visit: visit,
         parts.marker: str(visits.write_marked(visit)),
         parts.hint: f"{question(visit)} {EXPLANATION}",
-        parts.marking: gr.update(visible=True),
     }
 
 

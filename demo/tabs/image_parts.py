@@ -16,7 +16,6 @@ ASSETS = Path(__file__).parents[1] / "assets"
 VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
 GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
 LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-HIDDEN = "hidden"  # mounted but not shown: what is mounted late can miss its first update
 WELCOME = "Choose a photo, take one with the camera, or paste one."
 
 
@@ -50,7 +49,6 @@ class Parts:
     faces: gr.Gallery
     gallery: gr.Gallery
     by_hand: gr.Button
-    marking: gr.Column
     hint: gr.Markdown
     marker: gr.Image
     undo: gr.Button
@@ -66,8 +64,8 @@ class Parts:
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What a drawing may change."""
-        names = ("visit", "chosen", "sample", "photo", "empty", "result", "status", "download")
-        more = ("stop", "faces", "gallery", "by_hand", "marking", "hint", "marker")
+        names = ("visit", "chosen", "sample", "photo", "result", "status", "download")
+        more = ("stop", "faces", "gallery", "hint", "marker")
         return [getattr(self, name) for name in (*names, *more)]
 
 
@@ -150,7 +148,6 @@ def _stage() -> dict[str, gr.components.Component]:
             type="filepath",
             format="png",
             interactive=False,
-            visible=HIDDEN,
             max_height=560,
             buttons=["fullscreen"],
             elem_id="result",
@@ -174,11 +171,10 @@ def _people() -> dict[str, gr.components.Component]:
         "by_hand": gr.Button(
             "A face is missing or misread? Mark it by hand",
             size="sm",
-            visible=HIDDEN,
             elem_id="by-hand",
         ),
     }
-    with gr.Column(visible=HIDDEN, elem_id="marking") as parts["marking"]:
+    with gr.Column(elem_id="marking"):
         parts["hint"] = gr.Markdown()
         parts["marker"] = gr.Image(
             label="Click on the picture",
@@ -207,6 +203,5 @@ def _strip(label: str, elem_id: str) -> gr.Gallery:
         allow_preview=False,
         buttons=[],
         interactive=False,
-        visible=HIDDEN,
         elem_id=elem_id,
     )

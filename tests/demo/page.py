@@ -85,4 +85,4 @@ class Visitor:
 
     def pictures(self) -> list[np.ndarray]:
         """The pictures before and after that are on the page."""
-        return [np.array(Image.open(path)) for path in self.prop("result", "value")]
+        return [np.array(Image.open(path)) for path in self.shown[self.tab.parts.result]]

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,22 +19,15 @@ from demo.studio import Studio
 from demo.ui import build_ui, launch_settings
 from engine.style import StyleLibrary
 
+from .browser import CHROMIUM, FLAGS, PHONE, BrowserVisitor
 from .page import RUNTIME, FindIn, save_photo
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: none is installed"),
 ]
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 ROOT = Path(__file__).parents[2]
-SECONDS = 60_000  # ms; the machine may be busy
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-SCREENSHOTS = os.environ.get("STYLIZE_SCREENSHOTS")  # a folder to keep them in
 
 
 @dataclass
@@ -82,62 +74,12 @@ def browser() -> Iterator["sync_api.Browser"]:
         browser.close()
 
 
-class Visitor:
-    """A person with a browser of their own."""
-
-    def __init__(self, browser: "sync_api.Browser", url: str, **context) -> None:
-        self.context = browser.new_context(**{"viewport": DESKTOP, **context})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(SECONDS)
-        self.requests: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(url)
-        self.page.wait_for_selector("#photo input[type=file]", state="attached")
-
-    def upload(self, path: Path) -> str:
-        """Upload a photo, wait for its result, and return the address of that."""
-        old = self.result()
-        self.page.set_input_files("#photo input[type=file]", path)
-        return self.wait_for_result(old)
-
-    def result(self) -> str:
-        images = self.page.locator("#result img")
-        return images.nth(1).get_attribute("src") or "" if images.count() > 1 else ""
-
-    def wait_for_result(self, old: str) -> str:
-        self.wait(lambda: self.result() not in ("", old))
-        self.page.wait_for_selector("#download:not([disabled])")
-        return self.result()
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + SECONDS / 1000
-        while not condition():
-            assert time.monotonic() < end, self.page.locator("#status").inner_text()
-            self.page.wait_for_timeout(50)
-
-    def clear(self) -> None:
-        self.page.get_by_label("Remove Image").click()
-        self.page.get_by_text("Drop Image Here").wait_for()
-
-    def status(self) -> str:
-        return self.page.locator("#status").inner_text()
-
-    def pixels(self, url: str, folder: Path) -> np.ndarray:
-        path = folder / "fetched.png"
-        path.write_bytes(self.context.request.get(url).body())
-        return np.array(Image.open(path))
-
-    def keep_screenshot(self, name: str) -> None:
-        if SCREENSHOTS:
-            self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
-
-
 @pytest.fixture
-def visit(browser, server: Server) -> Iterator[Callable[..., Visitor]]:
-    visitors: list[Visitor] = []
+def visit(browser, server: Server) -> Iterator[Callable[..., BrowserVisitor]]:
+    visitors: list[BrowserVisitor] = []
 
-    def arrive(**context) -> Visitor:
-        visitors.append(Visitor(browser, server.url, **context))
+    def arrive(**context) -> BrowserVisitor:
+        visitors.append(BrowserVisitor(browser, server.url, **context))
         return visitors[-1]
 
     yield arrive
@@ -215,13 +157,19 @@ def test_face_is_marked_by_hand_where_none_is_found(visit, tmp_path):
     page = visitor.page
     sky = save_photo(tmp_path / "sky.jpg", (80, 120, 220))
     page.set_input_files("#photo input[type=file]", sky)
-    page.wait_for_selector("#marker img")
+    page.wait_for_selector("#marker img", state="visible")
     assert "found no face" in visitor.status()
     picture = page.locator("#marker img")
 
-    def click_and_expect(x: float, y: float, text: str) -> None:
+    def click(x: float, y: float) -> None:
+        shown = "image => image.complete && image.naturalWidth > 0"
+        visitor.wait(lambda: picture.count() == 1 and picture.evaluate(shown))
+        page.wait_for_timeout(300)
         box = picture.bounding_box()
         picture.click(position={"x": x * box["width"], "y": y * box["height"]})
+
+    def click_and_expect(x: float, y: float, text: str) -> None:
+        click(x, y)
         page.locator("#marking").get_by_text(text).wait_for()
 
     click_and_expect(0.4, 0.4, "2 of 3: click on the right eye")
@@ -230,11 +178,10 @@ def test_face_is_marked_by_hand_where_none_is_found(visit, tmp_path):
     page.locator("#marking").get_by_text("1 of 3: click on the left eye").wait_for()
     click_and_expect(0.4, 0.4, "2 of 3: click on the right eye")
     click_and_expect(0.6, 0.4, "3 of 3: click on the mouth")
-    box = picture.bounding_box()
-    picture.click(position={"x": 0.5 * box["width"], "y": 0.7 * box["height"]})
+    click(0.5, 0.7)
     result = visitor.wait_for_result("")
     drawn = visitor.pixels(result, tmp_path)
-    assert (drawn != np.array(Image.open(sky))).any() and not page.locator("#marking").is_visible()
+    assert (drawn != np.array(Image.open(sky))).any() and not picture.is_visible()
 
 
 def test_broken_file_gets_a_plain_message(visit, photo, tmp_path):
@@ -314,7 +261,7 @@ def app(packs: Path, tmp_path: Path) -> Iterator[tuple[str, float]]:
 def test_app_starts_and_draws(app, browser, tmp_path, record_property):
     url, seconds = app
     record_property("seconds_to_page", round(seconds, 1))
-    visitor = Visitor(browser, url)
+    visitor = BrowserVisitor(browser, url)
     (tmp_path / "sky.jpg").write_bytes(b"")
     visitor.page.set_input_files(
         "#photo input[type=file]", save_photo(tmp_path / "sky.jpg", (80, 120, 220))

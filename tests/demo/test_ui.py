@@ -13,7 +13,6 @@ from demo import visit as visits
 from demo.controls import option_control, uploaded_path
 from demo.studio import Studio
 from demo.tabs.image import ImageTab, choose_face, summary
-from demo.tabs.image_parts import HIDDEN
 from demo.ui import build_ui, launch_settings, open_studio
 from engine.errors import DetectorError, ImageError, PackError
 from engine.options import StylizeOptions
@@ -144,7 +143,9 @@ def test_samples_to_choose_from(visitor: Visitor, photo: Path):
 
 def test_no_face_asks_to_mark_one(visitor: Visitor, tmp_path: Path):
     visitor.upload(save_photo(tmp_path / "sky.jpg", (80, 120, 220)))
-    assert visitor.prop("marking", "visible") and visitor.prop("result", "visible") == HIDDEN
+    assert (
+        visitor.shown[visitor.tab.parts.marker] and visitor.shown[visitor.tab.parts.result] is None
+    )
     assert "Mark it by hand" in visitor.shown[visitor.tab.parts.status]
     assert "1 of 3: click on the left eye" in visitor.shown[visitor.tab.parts.hint]
     visit = visitor.visit
@@ -153,7 +154,7 @@ def test_no_face_asks_to_mark_one(visitor: Visitor, tmp_path: Path):
     assert visit.is_marked and visits.unmark(visit, -1).marks == visit.marks[:2]
     visitor.draw(visitor.tab.draw_marked, visit=visit)
     before, after = visitor.pictures()
-    assert (before != after).any() and visitor.prop("marking", "visible") == HIDDEN
+    assert (before != after).any() and visitor.shown[visitor.tab.parts.marker] is None
 
 
 def test_marks_on_one_spot_are_refused(visitor: Visitor, tmp_path: Path):
@@ -162,7 +163,7 @@ def test_marks_on_one_spot_are_refused(visitor: Visitor, tmp_path: Path):
     for _ in range(3):
         visit = visits.mark(visit, 50, 50)
     visitor.draw(visitor.tab.draw_marked, visit=visit)
-    assert visitor.prop("marking", "visible") and visitor.visit.marks == ()
+    assert visitor.shown[visitor.tab.parts.marker] and visitor.visit.marks == ()
 
 
 def test_marks_are_scaled_from_the_shown_picture(visitor: Visitor, tmp_path: Path):
@@ -176,15 +177,15 @@ def test_broken_file_is_a_message(visitor: Visitor, tmp_path: Path):
     visitor.upload(tmp_path / "letter.png")
     line = visitor.shown[visitor.tab.parts.status]
     assert "letter.png" in line and "picture" in line and str(tmp_path) not in line
-    assert visitor.visit is None and visitor.prop("result", "visible") == HIDDEN
+    assert visitor.visit is None and visitor.shown[visitor.tab.parts.result] is None
     assert visitor.shown[visitor.tab.parts.photo] is None
 
 
 def test_other_errors_leave_the_picture_where_it_is(visitor: Visitor, photo: Path):
-    picture = visitor.upload(photo).prop("result", "value")
+    picture = visitor.upload(photo).shown[visitor.tab.parts.result]
     visitor.draw(attribute="third")
     assert "attribute is" in visitor.shown[visitor.tab.parts.status]
-    assert visitor.prop("result", "value") == picture and visitor.visit is not None
+    assert visitor.shown[visitor.tab.parts.result] == picture and visitor.visit is not None
 
 
 def test_photo_browsers_cannot_show_is_replaced(visitor: Visitor, detector: FindIn, tmp_path: Path):
@@ -222,7 +223,7 @@ def test_page_works_without_a_detector(packs: Path, cache: Path, photo: Path):
 
     with gr.Blocks():
         visitor = Visitor(ImageTab(Studio(StyleLibrary([packs]), RUNTIME, find)))
-    assert visitor.upload(photo).prop("marking", "visible")
+    assert visitor.upload(photo).shown[visitor.tab.parts.marker]
 
 
 def test_summary_counts(visitor: Visitor, photo: Path):
