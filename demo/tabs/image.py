@@ -85,6 +85,8 @@ class ImageTab:
             elif visit is not None:
                 visits.close_visit(visit)
                 yield self._closed(status_line(WELCOME))
+            else:  # a broken file was put away, its message stays
+                yield gr.skip()
         except StylizeError as error:
             yield self._failed(error)
 
