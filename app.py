@@ -5,6 +5,8 @@ import atexit
 import logging
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING)
     folder = tempfile.mkdtemp(prefix="stylize-")  # private to this user: mode 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # else nothing is cleaned up
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from demo.ui import serve  # reads the variables, and takes seconds: --help need not wait

@@ -50,8 +50,9 @@ class Visit:
     marks: tuple[tuple[float, float], ...] = field(default=())
 
     def fits(self, source: str, stylizer: Stylizer) -> bool:
-        """Tell whether these are the portraits of this file, for this style."""
-        return self.source == source and self.base == stylizer.style.base.sha256
+        """Tell whether these are the portraits of this file, for this style, files still there."""
+        is_same = self.source == source and self.base == stylizer.style.base.sha256
+        return is_same and self.folder.is_dir()
 
     @property
     def is_converted(self) -> bool:

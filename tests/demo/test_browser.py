@@ -254,15 +254,16 @@ def app(packs: Path, tmp_path: Path) -> Iterator[tuple[str, float]]:
     assert found, f"app.py said {said!r}"
     yield found[0], time.monotonic() - started
     watchdog.cancel()
+    assert list(tmp_path.glob("stylize-*"))
     process.terminate()
-    process.wait(20)
+    process.wait(60)
+    assert not list(tmp_path.glob("stylize-*")), "pictures are left behind"
 
 
 def test_app_starts_and_draws(app, browser, tmp_path, record_property):
     url, seconds = app
     record_property("seconds_to_page", round(seconds, 1))
     visitor = BrowserVisitor(browser, url)
-    (tmp_path / "sky.jpg").write_bytes(b"")
     visitor.page.set_input_files(
         "#photo input[type=file]", save_photo(tmp_path / "sky.jpg", (80, 120, 220))
     )
