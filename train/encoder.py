@@ -11,7 +11,7 @@ an ArcFace network, which the project does not ship (their licences forbid comme
 
 import copy
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ class EncoderConfig:
     """Settings of train.encoder; the defaults are those of the paper."""
 
     data: str = field(default="", metadata={"help": "folder of aligned photos"})
+    about: str = field(default="", metadata={"help": "the photos and their licence, for the card"})
     base: str = field(default="engine/packs/base", metadata={"help": "pack to read and update"})
     out: str = field(default="runs/encoder", metadata={"help": "run folder; rerun to resume"})
     perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
@@ -140,7 +141,7 @@ def train(config: EncoderConfig) -> None:
             if run.due("samples", config.sample_every):
                 _save_samples(E_ema, G, data, run)
     if not run.stopped:
-        record = {"recipe": "train.encoder", "images": run.cur_nimg, **asdict(config)}
+        record = {"recipe": "train.encoder", **run.record_of_run}
         save_base(config.base, {ENCODER_FILE: E_ema}, record)
 
 

@@ -66,6 +66,7 @@ class Run:
         self.state, self.seed, self.tick = dict(state), seed, tick
         self.save_every_seconds = save_every_seconds
         self.cur_nimg = 0
+        self._earlier_seconds, self._opened = 0.0, time.monotonic()
         self._sums: dict[str, list[float]] = defaultdict(list)
         self._stop = False
         self.out.mkdir(parents=True, exist_ok=True)
@@ -90,6 +91,12 @@ class Run:
     def stopped(self) -> bool:
         """Whether the user asked to stop before the end."""
         return self._stop
+
+    @property
+    def record_of_run(self) -> dict[str, Any]:
+        """What a pack's card says of the training: settings, images seen, hours."""
+        settings = {name: value for name, value in asdict(self.config).items() if value != ""}
+        return {"images_seen": self.cur_nimg, "hours": round(self._seconds() / 3600, 2), **settings}
 
     def steps(self) -> Iterator[torch.Generator]:
         """Yield a random generator per step until `total` images, saving now and then."""
@@ -137,7 +144,8 @@ class Run:
         """Write state.pt so that a crash at any moment leaves either the old or the new one."""
         content = {name: part.state_dict() for name, part in self.state.items()}
         part = self.out / "state.pt.part"
-        torch.save({"cur_nimg": self.cur_nimg, "parts": content}, part)
+        counts = {"cur_nimg": self.cur_nimg, "seconds": self._seconds()}
+        torch.save({**counts, "parts": content}, part)
         part.replace(self.out / "state.pt")
 
     def _resume(self) -> None:
@@ -160,6 +168,10 @@ class Run:
                     "use the configuration in config.json or another folder"
                 ) from error
         self.cur_nimg = saved["cur_nimg"]
+        self._earlier_seconds = saved["seconds"]
+
+    def _seconds(self) -> float:
+        return self._earlier_seconds + time.monotonic() - self._opened
 
     def _write_stats(self, images_per_second: float) -> None:
         line = {"cur_nimg": self.cur_nimg, "img_per_s": round(images_per_second, 2)}

@@ -15,7 +15,6 @@ A run may start from a smaller one (`grow_from`): its blocks are kept, the new o
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -128,7 +127,7 @@ def train(config: PretrainConfig) -> None:
             if run.due("samples", config.sample_every):
                 _save_samples(nets, config, data, run)
     if config.pack and not run.stopped:
-        _save_pack(nets, config, run.cur_nimg)
+        _save_pack(nets, config, run)
 
 
 def _generator(config: PretrainConfig) -> Generator:
@@ -241,11 +240,11 @@ def _generator_step(
     return losses
 
 
-def _save_pack(nets: Networks, config: PretrainConfig, images: int) -> None:
+def _save_pack(nets: Networks, config: PretrainConfig, run: Run) -> None:
     networks = {GENERATOR_FILE: nets.G_ema, DISCRIMINATOR_FILE: nets.D}
     if config.reconstruct > 0:
         networks[ENCODER_FILE] = nets.E_ema
-    record = {"recipe": "train.pretrain", **asdict(config), "images": images}
+    record = {"recipe": "train.pretrain", **run.record_of_run}
     save_base(config.pack, networks, record)
 
 

@@ -10,6 +10,9 @@ class PretrainConfig:
     """Settings of train.pretrain; see PRESETS for tried combinations."""
 
     data: str = field(default="", metadata={"help": "folder of aligned pictures"})
+    about: str = field(
+        default="", metadata={"help": "the pictures and their licence, for the card"}
+    )
     out: str = field(default="runs/base", metadata={"help": "run folder; rerun to resume"})
     pack: str = field(default="", metadata={"help": "base pack to write at the end"})
     grow_from: str = field(default="", metadata={"help": "state.pt of a lower resolution"})

@@ -17,7 +17,8 @@ N(0, I): they are the codes that the style will meet.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -45,6 +46,7 @@ class TransferConfig:
     """Settings of train.transfer; the defaults are those of the paper."""
 
     data: str = field(default="", metadata={"help": "folder of aligned exemplars"})
+    about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})
     base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
     out: str = field(default="runs/transfer", metadata={"help": "run folder; rerun to resume"})
@@ -193,7 +195,9 @@ def train(config: TransferConfig) -> None:
             if run.due("samples", config.sample_every * config.batch):
                 _save_samples(nets, config, codes, run)
     if config.pack and not run.stopped:
-        _save_pack(nets, config, source, codes, [len(part) for part in sets])
+        counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
+        record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
+        _save_pack(nets, config, source, codes, record)
 
 
 def _posteriors(
@@ -245,7 +249,7 @@ def _save_samples(nets: Networks, config: TransferConfig, codes: Codes, run: Run
 
 
 def _save_pack(
-    nets: Networks, config: TransferConfig, source: Source, codes: Codes, counts: list[int]
+    nets: Networks, config: TransferConfig, source: Source, codes: Codes, record: dict[str, Any]
 ) -> None:
     """Previews are made from random codes alone: no photograph is shown in a pack."""
     generator = torch.Generator().manual_seed(config.seed)
@@ -255,14 +259,13 @@ def _save_pack(
         pictures = [
             nets.G_ema.synthesis(ws[i : i + 1], path=i % len(config.names)) for i in range(4)
         ]
-    exemplars = dict(zip(config.names, counts, strict=True))
     save_style(
         config.pack,
         nets.G_ema,
         source,
         title=config.title,
         attributes=config.names,
-        record={"recipe": "train.transfer", "exemplars": exemplars, **asdict(config)},
+        record=record,
         preview=preview_of(torch.cat(pictures)),
     )
 
