@@ -241,3 +241,15 @@ def test_uploaded_path_needs_a_file(visitor: Visitor):
 def test_fixed_faces_is_enough_for_a_studio(packs: Path):
     studio = Studio(StyleLibrary([packs]), RUNTIME, lambda network: FixedFaces(TWO_FACES))
     assert len(studio.stylizer("cartoon").detect(np.zeros((150, 200, 3), np.uint8))) == 2
+
+
+def test_examples_are_offered_where_there_are_some(studio: Studio, tmp_path: Path, monkeypatch):
+    def num_datasets() -> int:
+        with gr.Blocks() as page:
+            ImageTab(studio)
+        return sum(isinstance(block, gr.Dataset) for block in page.blocks.values())
+
+    monkeypatch.setattr("demo.tabs.image_parts.ASSETS", tmp_path)
+    assert num_datasets() == 0
+    save_photo(tmp_path / "example_1.jpg")
+    assert num_datasets() == 1
