@@ -19,7 +19,7 @@ from engine.models.detector import FaceNetwork
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime, pick_runtime
-from engine.style import Base, Card, StyleLibrary
+from engine.style import Base, BlendedStyle, Card, StyleLibrary
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,24 @@ class Studio:
         with self._lock:
             if name not in self._stylizers:
                 started = time.perf_counter()
-                style = self.library.load(name, self.runtime)
+                style = self._load(name)
                 self._stylizers[name] = Stylizer(style, self._detector(style.base))
                 log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
             return self._stylizers[name]
+
+    def _load(self, name: str) -> BlendedStyle:
+        """Load a style; what is wrong with its files, and where they lie, is no visitor's matter.
+
+        Raises PackError.
+        """
+        try:
+            return self.library.load(name, self.runtime)
+        except PackError as error:
+            log.error("style %s: %s", name, error)
+            raise PackError(
+                f"style {name} cannot be loaded here: choose another one, and tell whoever runs "
+                "this page; its log says why"
+            ) from error
 
     def _detector(self, base: Base) -> Detector | None:
         """Without any detector the page still works: faces are marked by hand."""

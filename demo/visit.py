@@ -171,9 +171,8 @@ def draw_face(
     samples = stylizer.render_samples(portrait, options)
     if picked is not None and picked.belongs_to(index, options):
         return Drawn(portrait, samples[picked.number], samples, picked.number)
-    crop = stylizer.render(portrait, options)
-    number = next((n for n, sample in enumerate(samples) if np.array_equal(sample, crop)), None)
-    return Drawn(portrait, crop, samples, number)
+    number = stylizer.most_typical(samples)
+    return Drawn(portrait, samples[number], samples, number)
 
 
 def compose(

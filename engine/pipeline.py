@@ -121,7 +121,7 @@ class Stylizer:
     ) -> np.ndarray:
         """Draw one portrait as uint8 [R, R, 3]: the most typical one if `options.samples` > 1."""
         samples = self.render_samples(portrait, options, should_stop)
-        return samples[0] if len(samples) == 1 else samples[self._most_typical(samples)]
+        return samples[0] if len(samples) == 1 else samples[self.most_typical(samples)]
 
     def render_samples(
         self,
@@ -230,8 +230,8 @@ class Stylizer:
                 ws = map_zplus(mapping, z_plus.to(device))
             yield truncate(ws, mapping.w_avg, options.truncation_psi)
 
-    def _most_typical(self, pictures: np.ndarray) -> int:
-        """Index of the sample with the smallest average distance to all the others."""
+    def most_typical(self, pictures: np.ndarray) -> int:
+        """Return which of uint8 [n, R, R, 3] has the smallest mean distance to all the others."""
         with memory_guard(self.runtime), torch.inference_mode():
             x = to_tensor(pictures).to(self.runtime.device)
             rows = [self._distance(x[i : i + 1].expand_as(x), x) for i in range(len(x))]

@@ -17,7 +17,7 @@ from demo.ui import build_ui, launch_settings, open_studio
 from engine.errors import DetectorError, ImageError, PackError
 from engine.options import StylizeOptions
 from engine.style import StyleLibrary
-from tests.packs import FixedFaces
+from tests.packs import FixedFaces, write_packs
 
 from .page import RUNTIME, TWO_FACES, FindIn, Visitor, save_photo
 
@@ -40,6 +40,15 @@ def test_studio_opens_only_styles_on_offer(studio: Studio, packs: Path):
         with pytest.raises(PackError, match="choose one of cartoon, comic"):
             studio.stylizer(name)
     assert studio.stylizer("comic") is studio.stylizer("comic")
+
+
+def test_visitors_do_not_learn_where_broken_weights_lie(tmp_path: Path, caplog):
+    folder = write_packs(tmp_path, ["cartoon"])
+    (folder / "cartoon" / "generator.safetensors").write_bytes(b"altered")
+    with pytest.raises(PackError, match="cartoon cannot be loaded here") as error:
+        Studio(StyleLibrary([folder]), RUNTIME).stylizer("cartoon")
+    assert str(tmp_path) not in str(error.value)
+    assert str(tmp_path) in caplog.text and "was altered" in caplog.text
 
 
 def test_warm_up_draws_once(studio: Studio, detector: FindIn, caplog):
