@@ -1,9 +1,10 @@
 """Recipe: example pictures for the app, faces that the base's own generator made up.
 
-    python -m train.examples --base engine/packs/base --out demo/assets
+    python -m train.examples --base engine/packs/base --photos sets/photos --out demo/assets
 
-Nobody's photograph is shown: samples are drawn until enough of them have a face that the embedded
-detector finds, each is written as example_N.png.
+Nobody's photograph is shown: every picture is drawn from codes that blend those of three photos.
+Samples are drawn until enough of them have a face that the embedded detector finds; each is
+written as example_N.png.
 """
 
 import argparse
@@ -15,9 +16,11 @@ import torch
 from engine.detect import EmbeddedDetector
 from engine.errors import TrainingError
 from engine.image import resize, to_uint8, write_png
+from engine.latent import map_zplus
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
-from engine.style import read_base
+from engine.style import Base, read_base
+from train.data import load_images
 
 SIZE = 256
 MAX_DRAWS = 200
@@ -31,18 +34,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", default="engine/packs/base", help="base pack with a detector")
+    parser.add_argument("--photos", required=True, help="folder of aligned photos to blend")
     parser.add_argument("--out", default="demo/assets", help="folder to write into")
     parser.add_argument("--count", type=int, default=6, help="how many, default 6")
-    parser.add_argument("--truncation-psi", type=float, default=0.8, help="default 0.8")
     parser.add_argument("--seed", type=int, default=0, help="first seed to try")
     args = parser.parse_args(argv)
     base = read_base(load_pack(args.base), pick_runtime())
+    mu = _posterior_means(base, args.photos)
     detector = EmbeddedDetector(base.detector)
     written = 0
     for seed in range(args.seed, args.seed + MAX_DRAWS):
-        z = torch.randn(1, base.generator.mapping.z_dim, generator=torch.manual_seed(seed))
+        chosen = torch.randperm(len(mu), generator=torch.Generator().manual_seed(seed))[:3]
         with torch.inference_mode():
-            ws = base.generator.ws(z.to(base.runtime.device), args.truncation_psi)
+            ws = map_zplus(base.generator.mapping, mu[chosen].mean(0, keepdim=True))
             picture = to_uint8(base.generator.synthesis(ws))[0]
         picture = resize(picture, SIZE, SIZE)
         if len(detector(picture)) == 1:
@@ -54,6 +58,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"only {written} of {MAX_DRAWS} samples of {args.base} show a face, {args.count} are "
         "wanted: train the base longer"
     )
+
+
+def _posterior_means(base: Base, folder: str) -> torch.Tensor:
+    """Posterior means [N, L, 512] of all photos of a folder."""
+    data = load_images(folder, base.encoder.input_size)
+    with torch.inference_mode():
+        parts = [
+            base.encoder(chunk.to(base.runtime.device).float() / 127.5 - 1)
+            for chunk in data.images.split(64)
+        ]
+    return torch.cat(parts)
 
 
 if __name__ == "__main__":

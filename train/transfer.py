@@ -147,6 +147,20 @@ class Codes:
             z_plus = torch.where(take[:, None, None], encoded, z_plus)
         return map_zplus(self.G.mapping, z_plus.to(device))
 
+    @torch.no_grad()
+    def nobody(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
+        """ws [n, num_ws, 512] of people who do not exist: each blends the codes of three photos.
+
+        Without photos they are random codes at truncation 0.7.
+        """
+        device = self.G.mapping.w_avg.device
+        if self.photos is None:
+            z = torch.randn(n, self.G.mapping.z_dim, generator=generator)
+            return self.G.ws(z.to(device), truncation_psi=0.7)
+        index = self._photos_of(attribute, 3 * n, generator)
+        blended = self.mu[index].unflatten(0, (n, 3)).mean(1)
+        return map_zplus(self.G.mapping, blended.to(device))
+
     def _photos_of(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
         names = self.photos.attributes
         rows = [i for i, name in enumerate(names) if name == attribute] or list(range(len(names)))
@@ -251,14 +265,14 @@ def _save_samples(nets: Networks, config: TransferConfig, codes: Codes, run: Run
 def _save_pack(
     nets: Networks, config: TransferConfig, source: Source, codes: Codes, record: dict[str, Any]
 ) -> None:
-    """Previews are made from random codes alone: no photograph is shown in a pack."""
+    """Write the style; the preview shows nobody's photograph."""
     generator = torch.Generator().manual_seed(config.seed)
-    z = torch.randn(4, codes.G.mapping.z_dim, generator=generator)
-    with torch.no_grad():
-        ws = source.G.ws(z.to(codes.G.mapping.w_avg.device), truncation_psi=0.7)
-        pictures = [
-            nets.G_ema.synthesis(ws[i : i + 1], path=i % len(config.names)) for i in range(4)
-        ]
+    pictures = []
+    for i in range(4):
+        path = i % len(config.names)
+        with torch.no_grad():
+            ws = codes.nobody(config.names[path], 1, generator)
+            pictures.append(nets.G_ema.synthesis(ws, path=path))
     save_style(
         config.pack,
         nets.G_ema,
