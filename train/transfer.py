@@ -89,7 +89,21 @@ class TransferConfig:
 
 PRESETS = {
     "agilegan": TransferConfig(),
-    "cpu": TransferConfig(path_until=16, r1_weight=0.1, path_weight=0.0, ada_p=0.1),
+    # A young base cannot afford the published freedom: with local appearance left out of sim, skin
+    # turned from white to brown and back within 100 iterations. All layers keep it.
+    "cpu": TransferConfig(
+        path_until=16,
+        photo_share=1.0,
+        iterations=600,
+        batch=4,
+        lr=0.0012,
+        sim_weight=3.0,
+        sim_drop=0,
+        r1_weight=0.1,
+        path_weight=0.0,
+        ada_p=0.2,
+        ema_images=1500,
+    ),
 }
 
 
