@@ -16,7 +16,6 @@ With `photos`, a part of the codes is drawn from the encoder's posterior of phot
 N(0, I): they are the codes that the style will meet.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +24,7 @@ import torch
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
-from engine.models.stylegan2 import (
-    discriminator_from_state,
-    generator_from_state,
-)
+from engine.models.stylegan2 import discriminator_from_state, generator_from_state
 from engine.runtime import Runtime, pick_runtime
 from engine.surgery import expand_paths
 from train.augment import Augment
@@ -132,8 +128,8 @@ class Networks:
 
     def state(self) -> dict[str, object]:
         """Everything that resuming needs."""
-        networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D}
-        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D, "values": self.values}
+        networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D, "values": self.values}
+        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D}
 
 
 class Codes:
@@ -267,8 +263,8 @@ def _draw_rows(nets: Networks, config: TransferConfig, codes: Codes) -> list[tor
     """The same codes through the source and through every path."""
     generator = torch.Generator().manual_seed(config.seed)
     ws = codes.draw(config.names[0], 12, generator)
-    paths: Sequence[int] = range(len(config.names))
-    return [nets.source.synthesis(ws), *(nets.G_ema.synthesis(ws, path=p) for p in paths)]
+    drawn = [nets.G_ema.synthesis(ws, path=path) for path in range(len(config.names))]
+    return [nets.source.synthesis(ws), *drawn]
 
 
 def _save_samples(nets: Networks, config: TransferConfig, codes: Codes, run: Run) -> None:
