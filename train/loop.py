@@ -95,7 +95,9 @@ class Run:
     @property
     def record_of_run(self) -> dict[str, Any]:
         """What a pack's card says of the training: settings, images seen, hours."""
-        settings = {name: value for name, value in asdict(self.config).items() if value != ""}
+        settings = asdict(self.config)
+        paths = ("out", "pack", "base", "grow_from")  # of this machine
+        settings = {k: v for k, v in settings.items() if k not in paths and v != ""}
         return {"images_seen": self.cur_nimg, "hours": round(self._seconds() / 3600, 2), **settings}
 
     def steps(self) -> Iterator[torch.Generator]:
