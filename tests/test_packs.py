@@ -1,0 +1,82 @@
+"""The packs that ship: whole, small, and they draw the person in the photo."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from engine.image import read_photo, resize
+from engine.options import StylizeOptions
+from engine.pack import EMBEDDED_PACKS, load_pack
+from engine.pipeline import Stylizer
+from engine.runtime import pick_runtime
+from engine.style import StyleLibrary
+
+STYLES = ("cartoon", "comic")
+LARGEST_FILE = 16 * 2**20
+
+
+@pytest.fixture(scope="module")
+def library():
+    return StyleLibrary([EMBEDDED_PACKS])
+
+
+@pytest.fixture(scope="module")
+def portraits(shared, library):
+    """Portraits of 16 people of the test photos, with their crops, as small pictures."""
+    with (shared / "data" / "photos" / "test.csv").open(newline="") as table:
+        files = [row["file"] for row in csv.DictReader(table)][::11][:16]
+    stylizer = Stylizer.load("cartoon", library, pick_runtime())
+    found = [stylizer.encode(read_photo(shared / "data" / "photos" / f).rgb) for f in files]
+    assert all(found), "the embedded detector misses an aligned portrait"
+    return [faces[0] for faces in found]
+
+
+def test_what_ships():
+    assert {path.name for path in EMBEDDED_PACKS.iterdir() if path.is_dir()} == {"base", *STYLES}
+    for name in ("base", *STYLES):
+        pack = load_pack(EMBEDDED_PACKS / name)  # compares every hash
+        assert pack.card.licence and pack.card.training
+        assert pack.has("detector.safetensors") if name == "base" else pack.preview
+        for file in pack.card.files:
+            assert (EMBEDDED_PACKS / name / file).stat().st_size <= LARGEST_FILE, file
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_style_differs_from_the_photo_and_between_attributes(name, library, portraits):
+    stylizer = Stylizer.load(name, library, pick_runtime())
+    assert len(stylizer.card.attributes) == 2
+    pictures = [
+        stylizer.render(portraits[0], StylizeOptions(attribute=attribute))
+        for attribute in stylizer.card.attributes
+    ]
+    source = stylizer.render(portraits[0], StylizeOptions(strength=0.0))
+    assert len(source) >= 128
+    for picture in pictures:
+        assert np.abs(picture.astype(int) - source).mean() > 8
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 2
+
+
+def test_reconstructions_show_their_own_photo(library, portraits):
+    """Each reconstruction is nearer to its own photo than to the other fifteen."""
+    stylizer = Stylizer.load("cartoon", library, pick_runtime())
+    options = StylizeOptions(strength=0.0)
+    photos = np.stack([resize(p.face.crop, 16, 16) for p in portraits]).astype(float)
+    rebuilt = np.stack([resize(stylizer.render(p, options), 16, 16) for p in portraits])
+    distances = np.abs(rebuilt[:, None] - photos[None]).mean((2, 3, 4))
+    assert (distances.argmin(1) == np.arange(len(photos))).mean() >= 0.9
+
+
+def test_stylized_pictures_show_their_own_photo(library, portraits):
+    """Light and dark, where they are, survive the style well enough to tell who is who."""
+    stylizer = Stylizer.load("comic", library, pick_runtime())
+    photos = [_structure(p.face.crop) for p in portraits]
+    drawn = [_structure(stylizer.render(p, StylizeOptions())) for p in portraits]
+    likeness = np.array([[float((d * p).mean()) for p in photos] for d in drawn])
+    assert (likeness.argmax(1) == np.arange(len(photos))).mean() >= 0.5  # chance is 1 in 16
+
+
+def _structure(rgb):
+    """Grey 12x12 picture of zero mean and unit deviation."""
+    grey = resize(rgb, 12, 12).astype(float).mean(2)
+    return (grey - grey.mean()) / grey.std()
