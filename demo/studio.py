@@ -23,7 +23,7 @@ from engine.style import Base, BlendedStyle, Card, StyleLibrary
 
 log = logging.getLogger(__name__)
 
-PREFERRED_STYLE = "cartoon"
+PREFERRED_STYLE = "comic"
 
 
 FindDetector = Callable[[FaceNetwork | None], Detector]
