@@ -79,7 +79,7 @@ def test_app_arguments():
 
 def test_studio_from_arguments(packs: Path):
     studio = open_studio(parse_arguments(["--packs", str(packs), "--device", "cpu"]))
-    assert {"cartoon", "comic"} <= set(studio.names()) and studio.default_style == "cartoon"
+    assert {"cartoon", "comic"} <= set(studio.names()) and studio.default_style == "comic"
 
 
 def test_photo_is_drawn_and_encoded_once(visitor: Visitor, detector: FindIn, photo: Path):
@@ -94,7 +94,7 @@ def test_photo_is_drawn_and_encoded_once(visitor: Visitor, detector: FindIn, pho
 def test_download_is_the_result_as_png(visitor: Visitor, photo: Path):
     visitor.upload(photo)
     path = Path(visitor.prop("download", "value"))
-    assert path.name == "A-photo-cartoon.png"
+    assert path.name == "A-photo-comic.png"
     with Image.open(path) as image:
         assert image.format == "PNG" and not image.info
         assert (np.array(image) == visitor.pictures()[1]).all()
