@@ -60,7 +60,7 @@ class EncoderConfig:
 
 PRESETS = {
     "agilegan": EncoderConfig(start="full", input_size=256),
-    "cpu": EncoderConfig(start="pack", epochs=4, lr=5e-4),
+    "cpu": EncoderConfig(start="pack", epochs=2, lr=5e-4, kl_weight=5e-5),
 }
 
 
