@@ -33,7 +33,7 @@ from train.config import configure, parser_of
 from train.face_losses import detection_losses, point_losses
 from train.face_metrics import measure
 from train.faces import draw_faces
-from train.loop import Run, ema_beta
+from train.loop import Run, ema_beta, set_lr, update_ema
 from train.portraits import Portrait, read_portraits
 from train.upright import draw_crops
 
@@ -104,14 +104,15 @@ class Training:
             for _ in run.steps():
                 terms = losses(run.cur_nimg)
                 total = sum(weights.get(name, 1.0) * term for name, term in terms.items())
-                for group in self.optimizer.param_groups:
-                    group["lr"] = config.lr * schedule(run.cur_nimg, config.warmup, self.total)
+                set_lr(
+                    self.optimizer, config.lr * schedule(run.cur_nimg, config.warmup, self.total)
+                )
                 self.optimizer.zero_grad(set_to_none=True)
                 total.backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
                 self.optimizer.step()
                 beta = ema_beta(batch, config.ema_images, run.cur_nimg)
-                follow(self.average, self.network, beta)
+                update_ema(self.average, self.network, beta)
                 run.record(terms)
         return not run.stopped
 
@@ -183,15 +184,6 @@ def schedule(cur_nimg: int, warmup: int, images: int) -> float:
         return (cur_nimg + 1) / (warmup + 1)
     progress = min(1.0, (cur_nimg - warmup) / max(1, images - warmup))
     return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, beta: float) -> None:
-    """Move every floating point entry, batch statistics too, towards the trained network's."""
-    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
-    for target, source in pairs:
-        if target.is_floating_point():
-            target.lerp_(source, 1 - beta)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
