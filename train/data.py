@@ -76,6 +76,11 @@ def load_images(folder: str | Path, size: int) -> ImageSet:
     )
 
 
+def as_float(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [N, 3, S, S] -> float32 in [-1, 1], on the same device."""
+    return images.float() / 127.5 - 1
+
+
 def batch_at(
     count: int, cur_nimg: int, batch: int, seed: int, mirror: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,7 +105,7 @@ def batch_at(
 def draw(data: ImageSet, cur_nimg: int, batch: int, seed: int, mirror: bool = True) -> torch.Tensor:
     """The batch at a point of the training, float [batch, 3, S, S] in [-1, 1]."""
     index, flip = batch_at(len(data), cur_nimg, batch, seed, mirror)
-    x = data.images[index.to(data.images.device)].float() / 127.5 - 1
+    x = as_float(data.images[index.to(data.images.device)])
     return torch.where(flip.to(x.device)[:, None, None, None], x.flip(3), x)
 
 

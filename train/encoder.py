@@ -23,11 +23,12 @@ from engine.models.irse import ArcFace, identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime, pick_runtime
+from engine.style import ENCODER_FILE
 from train.config import run_recipe
-from train.data import ImageSet, draw, load_images
+from train.data import ImageSet, as_float, draw, load_images
 from train.loop import Run, autocast, ema_beta, save_grid, set_lr, update_ema
 from train.losses import kl_divergence
-from train.packs import ENCODER_FILE, load_source, save_base
+from train.packs import load_source, save_base
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def train(config: EncoderConfig) -> None:
             optimizer.step()
             update_ema(E_ema, E, ema_beta(config.batch, config.ema_images, run.cur_nimg))
             run.record(losses)
-            if run.due("samples", config.sample_every):
+            if run.due(config.sample_every):
                 _save_samples(E_ema, G, data, run)
     if not run.stopped:
         record = {"recipe": "train.encoder", **run.record_of_run}
@@ -167,6 +168,26 @@ def reconstruction_losses(
         cosine = (identity(identity_crop(rebuilt)) * identity(identity_crop(x))).sum(1)
         terms["identity"] = (1 - cosine).mean()
     return terms
+
+
+@torch.no_grad()
+def posteriors(E: FeaturePyramidEncoder, photos: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Posterior mean and log variance of all photos, [N, L, 512] each, on the CPU."""
+    device = next(E.parameters()).device
+    chunks = [as_float(chunk.to(device)) for chunk in photos.images.split(64)]
+    parts = [E.posterior(encoder_input(chunk, E.input_size)) for chunk in chunks]
+    mu, logvar = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+    return mu, logvar
+
+
+@torch.no_grad()
+def photos_and_reconstructions(
+    E: FeaturePyramidEncoder, G: Generator, data: ImageSet, count: int = 16
+) -> torch.Tensor:
+    """Some photos, then what their posterior means decode to: [2 count, 3, R, R]."""
+    photos = as_float(data.images[:: max(1, len(data) // count)][:count])
+    mu, _ = E.posterior(encoder_input(photos, E.input_size))
+    return torch.cat([photos, G.synthesis(map_zplus(G.mapping, mu.float()))])
 
 
 def _new_encoder(
@@ -198,11 +219,8 @@ def cosine_fall(progress: float) -> float:
 
 @torch.no_grad()
 def _save_samples(E: FeaturePyramidEncoder, G: Generator, data: ImageSet, run: Run) -> None:
-    """Photos over the reconstructions of their posterior means."""
-    photos = data.images[:: max(1, len(data) // 16)][:16].float() / 127.5 - 1
-    mu, _ = E.posterior(encoder_input(photos, E.input_size))
-    rebuilt = G.synthesis(map_zplus(G.mapping, mu.float()))
-    save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", torch.cat([photos, rebuilt]), 16)
+    pictures = photos_and_reconstructions(E, G, data)
+    save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", pictures, columns=16)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from engine.image import resize, to_uint8, write_png
 from engine.latent import map_zplus
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
-from engine.style import Base, read_base
+from engine.style import read_base
 from train.data import load_images
+from train.encoder import posteriors
 
 SIZE = 256
 MAX_DRAWS = 200
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="first seed to try")
     args = parser.parse_args(argv)
     base = read_base(load_pack(args.base), pick_runtime())
-    mu = _posterior_means(base, args.photos)
+    mu, _ = posteriors(base.encoder, load_images(args.photos, base.encoder.input_size))
+    mu = mu.to(base.runtime.device)
     detector = EmbeddedDetector(base.detector)
     written = 0
     for seed in range(args.seed, args.seed + MAX_DRAWS):
@@ -58,17 +60,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"only {written} of {MAX_DRAWS} samples of {args.base} show a face, {args.count} are "
         "wanted: train the base longer"
     )
-
-
-def _posterior_means(base: Base, folder: str) -> torch.Tensor:
-    """Posterior means [N, L, 512] of all photos of a folder."""
-    data = load_images(folder, base.encoder.input_size)
-    with torch.inference_mode():
-        parts = [
-            base.encoder(chunk.to(base.runtime.device).float() / 127.5 - 1)
-            for chunk in data.images.split(64)
-        ]
-    return torch.cat(parts)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
         for step in run.steps():
             ...
             run.record({"loss_D": loss})
-            if run.due("samples", every=config.sample_every):
+            if run.due(config.sample_every):
                 save_grid(...)
 
 Progress is counted in images. Each step reseeds PyTorch from (seed, rank, cur_nimg), so that
@@ -114,7 +114,7 @@ class Run:
                 yield generator
                 self.cur_nimg += self.batch
                 bar.update(self.batch)
-                if self.due("tick", self.tick):
+                if self.due(self.tick):
                     now = time.monotonic()
                     self._write_stats(self.tick / (now - ticked))
                     ticked = now
@@ -122,9 +122,8 @@ class Run:
                     self.save()
                     saved = time.monotonic()
 
-    def due(self, name: str, every: int) -> bool:
+    def due(self, every: int) -> bool:
         """Whether a multiple of `every` images was passed by the step that ends here."""
-        del name  # says in the loop what is due
         return self.cur_nimg // every != (self.cur_nimg - self.batch) // every
 
     def record(self, values: Mapping[str, torch.Tensor | float]) -> None:

@@ -19,9 +19,9 @@ from engine.models.stylegan2 import (
     generator_from_state,
 )
 from engine.pack import CARD_FILE, GENERATOR_FILE, Card, Pack, load_pack, read_card, save_pack
+from engine.style import ENCODER_FILE
 
-ENCODER_FILE, DISCRIMINATOR_FILE = "encoder.safetensors", "discriminator.safetensors"
-DETECTOR_FILE = "detector.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 PREVIEW_SIZE = 256
 
 
@@ -53,7 +53,9 @@ def load_source(folder: str | Path) -> Source:
             f"{folder} has no {GENERATOR_FILE} and {DISCRIMINATOR_FILE}; training starts from a "
             "base pack: make one with python -m train.pretrain"
         )
-    encoder = encoder_from_state(pack.state(ENCODER_FILE)) if pack.has(ENCODER_FILE) else None
+    encoder = None
+    if pack.has(ENCODER_FILE):  # as it encodes photos: with the batch statistics it learned
+        encoder = encoder_from_state(pack.state(ENCODER_FILE)).eval()
     return Source(
         pack,
         generator_from_state(pack.state(GENERATOR_FILE)),

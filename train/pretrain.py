@@ -27,14 +27,15 @@ from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Discriminator, Generator
 from engine.pack import GENERATOR_FILE
 from engine.runtime import Runtime, pick_runtime
+from engine.style import ENCODER_FILE
 from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.encoder import bounded_posterior, encoder_input, narrow_encoder
+from train.encoder import bounded_posterior, narrow_encoder, photos_and_reconstructions
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, set_lr, update_ema
 from train.losses import kl_divergence, logistic_d, logistic_g
-from train.packs import DISCRIMINATOR_FILE, ENCODER_FILE, save_base
+from train.packs import DISCRIMINATOR_FILE, save_base
 from train.pretrain_config import PRESETS, PretrainConfig
 
 
@@ -124,7 +125,7 @@ def train(config: PretrainConfig) -> None:
             update_ema(nets.G_ema, nets.G, beta)
             update_ema(nets.E_ema, nets.E, beta)
             run.record({**losses, "ada_p": nets.augment.p})
-            if run.due("samples", config.sample_every):
+            if run.due(config.sample_every):
                 _save_samples(nets, config, data, run)
     if config.pack and not run.stopped:
         _save_pack(nets, config, run)
@@ -256,10 +257,7 @@ def _save_samples(nets: Networks, config: PretrainConfig, data: ImageSet, run: R
     z = torch.randn(32, nets.G_ema.mapping.z_dim, generator=generator).to(device)
     pictures = [nets.G_ema(z)]
     if config.reconstruct > 0:
-        photos = data.images[:: max(1, len(data) // 16)][:16].float() / 127.5 - 1
-        mu, _ = nets.E_ema.posterior(encoder_input(photos, config.encoder_size))
-        rebuilt = nets.G_ema.synthesis(map_zplus(nets.G_ema.mapping, mu.float()))
-        pictures = [photos, rebuilt, *pictures]
+        pictures = [photos_and_reconstructions(nets.E_ema, nets.G_ema, data), *pictures]
     save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", torch.cat(pictures), columns=16)
 
 

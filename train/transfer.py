@@ -30,7 +30,7 @@ from engine.surgery import expand_paths
 from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.encoder import encoder_input
+from train.encoder import posteriors
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
 from train.losses import hinge_d, hinge_g
@@ -142,7 +142,7 @@ class Codes:
             if source.E is None:
                 raise OptionError(f"{config.base} has no encoder: leave --photos out")
             self.photos = load_images(config.photos, source.E.input_size)
-            self.mu, self.logvar = _posteriors(source, self.photos, runtime)
+            self.mu, self.logvar = posteriors(source.E.to(runtime.device), self.photos)
 
     @torch.no_grad()
     def draw(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -216,26 +216,12 @@ def train(config: TransferConfig) -> None:
                 run.record({f"{key}_{name}".rstrip("_"): v for key, v in losses.items()})
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.G_ema, nets.G, beta)
-            if run.due("samples", config.sample_every * config.batch):
+            if run.due(config.sample_every * config.batch):
                 _save_samples(nets, config, codes, run)
     if config.pack and not run.stopped:
         counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
         record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
         _save_pack(nets, config, source, codes, record)
-
-
-def _posteriors(
-    source: Source, photos: ImageSet, runtime: Runtime
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Posterior mean and log variance of all photos, [N, L, 512] each, on the CPU."""
-    encoder = source.E.to(runtime.device).eval()
-    parts = []
-    with torch.no_grad():
-        for chunk in photos.images.split(64):
-            x = chunk.to(runtime.device).float() / 127.5 - 1
-            parts.append([p.cpu() for p in encoder.posterior(encoder_input(x, encoder.input_size))])
-    mu, logvar = zip(*parts, strict=True)
-    return torch.cat(mu), torch.cat(logvar)
 
 
 def _generator_step(

@@ -141,6 +141,7 @@ def test_base_pack_loads_as_it_was_trained(base):
     source = load_source(base)
     assert source.G.resolution == SIZE
     assert source.E.num_ws == source.G.num_ws == 10
+    assert not source.E.training  # a posterior must not depend on the other photos of its chunk
 
 
 def test_encoder_resumes_and_updates_the_pack(folder, base, tmp_path):
