@@ -10,7 +10,11 @@ of AgileGAN, Section 3.2), the whole times `reconstruct`; for the first `warmup`
 these losses alone. On a CPU this is what makes a generator of few images know real faces;
 train.encoder afterwards trains the encoder by itself, as published.
 
-A run may start from a smaller one (`grow_from`): its blocks are kept, the new ones start silent.
+`face_weight` adds the two picture losses once more on the part of the face from the eyes to the
+mouth, enlarged: little of the picture, and most of who and in what mood somebody is.
+
+A run may start from a smaller one or from a pack (`grow_from`): blocks that fit are kept, the new
+ones start silent.
 """
 
 import math
@@ -34,8 +38,8 @@ from train.data import ImageSet, draw, load_images
 from train.encoder import bounded_posterior, narrow_encoder, photos_and_reconstructions
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, set_lr, update_ema
-from train.losses import kl_divergence, logistic_d, logistic_g
-from train.packs import DISCRIMINATOR_FILE, save_base
+from train.losses import enlarged_face, kl_divergence, logistic_d, logistic_g
+from train.packs import DISCRIMINATOR_FILE, load_source, save_base
 from train.pretrain_config import PRESETS, PretrainConfig
 
 
@@ -141,16 +145,21 @@ def _encoder(config: PretrainConfig) -> FeaturePyramidEncoder:
 
 
 def _grow(modules: Mapping[str, nn.Module], file: Path) -> None:
-    """Take over every tensor of a smaller run that still fits; new ToRGBs start at zero."""
-    saved = torch.load(file, map_location="cpu", weights_only=True)["parts"]
+    """Take over every tensor of a run's state or a pack that fits; new ToRGBs start at zero."""
+    if file.is_dir():
+        source = load_source(file)
+        networks = {"G": source.G, "D": source.D} | ({"E": source.E} if source.E else {})
+        saved = {name: network.state_dict() for name, network in networks.items()}
+    else:
+        saved = torch.load(file, map_location="cpu", weights_only=True)["parts"]
     for name, module in modules.items():
         own = module.state_dict()
-        source = saved.get(f"{name}_ema", saved[name])
-        kept = {k: v for k, v in source.items() if k in own and v.shape == own[k].shape}
+        old = saved.get(f"{name}_ema", saved.get(name, {}))
+        kept = {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
         if not kept:
             raise TrainingError(f"nothing in {file} fits {name}: check --channel-base")
         module.load_state_dict({**own, **kept})
-        if name == "G":
+        if name == "G" and len(kept) < len(own):
             top = module.synthesis.block(module.resolution).torgb
             nn.init.zeros_(top.weight)
 
@@ -226,11 +235,13 @@ def _generator_step(
         losses["l2"] = (rebuilt - target).square().mean()
         losses["perceptual"] = distance(rebuilt, target).mean()
         losses["kl"] = kl_divergence(*posterior)
-        total = total + config.reconstruct * (
-            losses["l2"]
-            + config.perceptual_weight * losses["perceptual"]
-            + config.kl_weight * losses["kl"]
-        )
+        picture = losses["l2"] + config.perceptual_weight * losses["perceptual"]
+        if config.face_weight > 0:
+            rebuilt, target = enlarged_face(rebuilt), enlarged_face(target)
+            l2, perceptual = (rebuilt - target).square().mean(), distance(rebuilt, target).mean()
+            losses["face"] = l2 + config.perceptual_weight * perceptual
+            picture = picture + config.face_weight * losses["face"]
+        total = total + config.reconstruct * (picture + config.kl_weight * losses["kl"])
     nets.opt_G.zero_grad(set_to_none=True)
     nets.opt_E.zero_grad(set_to_none=True)
     total.backward()

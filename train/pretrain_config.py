@@ -15,7 +15,7 @@ class PretrainConfig:
     )
     out: str = field(default="runs/base", metadata={"help": "run folder; rerun to resume"})
     pack: str = field(default="", metadata={"help": "base pack to write at the end"})
-    grow_from: str = field(default="", metadata={"help": "state.pt of a lower resolution"})
+    grow_from: str = field(default="", metadata={"help": "state.pt of a run, or a base pack"})
     resolution: int = field(default=64, metadata={"help": "side of the pictures, a power of two"})
     channel_base: int = field(default=3072, metadata={"help": "channels(r) = base / r ..."})
     channel_max: int = field(default=256, metadata={"help": "... but at most this many"})
@@ -39,6 +39,7 @@ class PretrainConfig:
     encoder_size: int = field(default=64, metadata={"help": "side of the encoder's input"})
     perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
     perceptual_weight: float = field(default=0.8, metadata={"help": "AgileGAN: 0.8"})
+    face_weight: float = field(default=0.0, metadata={"help": "the same losses on eyes to mouth"})
     kl_weight: float = field(default=5e-4, metadata={"help": "AgileGAN: 5e-4"})
     sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
     seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
@@ -69,6 +70,7 @@ PRESETS = {
         reconstruct=4.0,
         warmup=24_000,
         encoder_lr=0.0015,
+        face_weight=0.5,
         kl_weight=5e-5,
     ),
     "gpu": PretrainConfig(
