@@ -1,8 +1,7 @@
-"""Names of public StyleGAN2 checkpoints -> our names, which are NVIDIA's without filter buffers.
+"""rosinality/stylegan2-pytorch: its names of generator and discriminator -> ours.
 
-The only file that knows foreign key names of the StyleGAN family. Weights are renamed and
-reshaped, never rescaled: both conventions store raw weights and apply the equalised learning rate
-at run time.
+Weights are renamed and reshaped, never rescaled: both conventions store raw weights and apply the
+equalised learning rate at run time.
 """
 
 import re
@@ -23,17 +22,6 @@ _LAYER_LEAVES = {
     "bias": "bias",  # of ToRGB
 }
 _CONSTANTS = re.compile(r"(blur|upsample)\.kernel$|conv2\.0\.kernel$|skip\.0\.kernel$")
-
-
-def generator_from_nvidia(state: State) -> dict[str, torch.Tensor]:
-    """State of stylegan2-ada-pytorch's or stylegan3's `networks_stylegan2` G in our names.
-
-    The filter buffers are dropped: they hold a constant of the architecture.
-    """
-    return {k: v for k, v in state.items() if not k.endswith("resample_filter")}
-
-
-discriminator_from_nvidia = generator_from_nvidia
 
 
 def generator_from_rosinality(
