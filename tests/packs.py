@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork
+from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
-from engine.models.stylegan2 import Discriminator, Generator
+from engine.models.stylegan2 import Generator
 from engine.pack import GENERATOR_FILE, Card, save_pack
 
 RESOLUTION, CODE = 32, 16

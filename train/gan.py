@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from engine.models.stylegan2 import Discriminator, Generator
+from engine.models.discriminator import Discriminator
+from engine.models.stylegan2 import Generator
 from train.augment import Augment
 from train.loop import Values
 from train.losses import path_length_penalty, r1_penalty

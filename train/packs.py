@@ -11,13 +11,9 @@ from torch import nn
 
 from engine.errors import PackError
 from engine.image import resize, to_uint8
+from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
-from engine.models.stylegan2 import (
-    Discriminator,
-    Generator,
-    discriminator_from_state,
-    generator_from_state,
-)
+from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import CARD_FILE, GENERATOR_FILE, Card, Pack, load_pack, read_card, save_pack
 from engine.style import ENCODER_FILE
 

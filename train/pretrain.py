@@ -26,9 +26,10 @@ from torch import nn
 
 from engine.errors import TrainingError
 from engine.latent import map_zplus, reparameterize
+from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
-from engine.models.stylegan2 import Discriminator, Generator
+from engine.models.stylegan2 import Generator
 from engine.pack import GENERATOR_FILE
 from engine.runtime import Runtime, pick_runtime
 from engine.style import ENCODER_FILE

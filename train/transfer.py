@@ -23,8 +23,9 @@ import torch
 
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
+from engine.models.discriminator import discriminator_from_state
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
-from engine.models.stylegan2 import discriminator_from_state, generator_from_state
+from engine.models.stylegan2 import generator_from_state
 from engine.runtime import Runtime, pick_runtime
 from engine.surgery import expand_paths
 from train.augment import Augment

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from engine.errors import CheckpointError, ImageError
 from engine.models.irse import UNITS_50, WIDTHS_50, Trunk, initialize_convolutions, trunk_sizes
+from engine.models.loading import load_exactly
 
 HEAD_SLOPE = 0.01  # PyTorch's default in the public networks, not StyleGAN's 0.2
 
@@ -255,7 +256,7 @@ def encoder_from_state(
         variational="fc_mu.weight" in state,
         shared_blocks=linear.startswith("sub_encoders."),
     )
-    _load_exactly(encoder, state)
+    load_exactly(encoder, state, "a feature pyramid encoder")
     return encoder
 
 
@@ -284,21 +285,6 @@ def _count(state: Mapping[str, Tensor], name: str, step: int = 1) -> int:
     while name.format(number * step) in state:
         number += 1
     return number
-
-
-def _load_exactly(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
-    own = encoder.state_dict()
-    # Files older than PyTorch 0.4.1 lack the counters; inference does not use them.
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in state if k not in own]
-    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
-    if missing or unknown or wrong:
-        raise CheckpointError(
-            f"the weights do not fit a feature pyramid encoder: missing {missing[:4]}, unknown "
-            f"{unknown[:4]}, of another shape {wrong[:4]}; the file is incomplete or of "
-            "another kind"
-        )
-    encoder.load_state_dict(state, strict=False)
 
 
 def _upsample(x: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958): generator and discriminator.
+"""The generator of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958).
 
 Names, in code and in state dicts, are those of NVIDIA's stylegan2-ada-pytorch. Sizes,
 channels and numbers of layers are read off the weights. Deliberately different: several
@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from engine.errors import CheckpointError
+from engine.models.loading import load_exactly
 from engine.ops.bias_act import bias_act
 from engine.ops.modulated_conv import modulated_conv2d, modulated_to_rgb
-from engine.ops.upfirdn2d import blur, downsample2d, upsample2d
+from engine.ops.upfirdn2d import upsample2d
 
 Noise = Literal["const", "random", "none"]
 State = Mapping[str, torch.Tensor]
@@ -30,7 +31,14 @@ def normalize_2nd_moment(x: torch.Tensor) -> torch.Tensor:
 
 def config_f_channels(resolution: int, base: int = 32768, maximum: int = 512) -> dict[int, int]:
     """Channels per resolution, min(base / resolution, maximum), from 4 px up."""
-    return {r: min(base // r, maximum) for r in _resolutions(resolution)}
+    return {r: min(base // r, maximum) for r in resolutions_up_to(resolution)}
+
+
+def resolutions_up_to(resolution: int) -> list[int]:
+    """The sizes of the blocks, [4, 8, ..., resolution]; a power of two of at least 8."""
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two of at least 8, got {resolution}")
+    return [2**i for i in range(2, resolution.bit_length())]
 
 
 class FullyConnected(nn.Module):
@@ -185,7 +193,7 @@ class SynthesisNetwork(nn.Module):
     ):
         super().__init__()
         self.resolution, self.channels, self.w_dim = resolution, dict(channels), w_dim
-        self.resolutions = _resolutions(resolution)
+        self.resolutions = resolutions_up_to(resolution)
         self.num_ws = 2 * len(self.resolutions)
         self.path_until = path_until if num_paths > 1 else 0
         self.dtype = torch.float32  # what the convolutions compute in
@@ -312,115 +320,6 @@ class Generator(nn.Module):
         return self.synthesis(self.ws(z, truncation_psi), noise=noise, path=path)
 
 
-class ConvLayer(nn.Module):
-    """Discriminator convolution with equalised learning rate; blurs before a stride of 2."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.down = down
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in, H, W] -> [N, out, H or H / 2, ...]."""
-        weight = (self.weight / math.sqrt(self.weight[0].numel())).to(x.dtype)
-        bias = self.bias.to(x.dtype)
-        if self.down:
-            x = nn.functional.conv2d(blur(x, (2, 2)), weight, bias, stride=2)
-        else:
-            x = nn.functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
-        return bias_act(x)
-
-
-class DownSkip(nn.Module):
-    """Blur, halve, 1x1 convolution without bias: the residual branch of the discriminator."""
-
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in, H, W] -> [N, out, H / 2, W / 2]."""
-        weight = (self.weight / math.sqrt(self.weight.shape[1])).to(x.dtype)
-        return nn.functional.conv2d(downsample2d(x), weight)
-
-
-class DiscriminatorBlock(nn.Module):
-    """Residual block from one resolution to half of it; the first one reads RGB."""
-
-    def __init__(self, in_channels: int, out_channels: int, from_rgb: bool):
-        super().__init__()
-        if from_rgb:
-            self.fromrgb = ConvLayer(3, in_channels, 1)
-        self.conv0 = ConvLayer(in_channels, in_channels, 3)
-        self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True)
-        self.skip = DownSkip(in_channels, out_channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in or 3, H, W] -> [N, out, H / 2, W / 2]."""
-        if hasattr(self, "fromrgb"):
-            x = self.fromrgb(x)
-        return (self.conv1(self.conv0(x)) + self.skip(x)) * math.sqrt(0.5)
-
-
-class DiscriminatorEpilogue(nn.Module):
-    """Minibatch standard deviation, 3x3 convolution, two linear layers."""
-
-    def __init__(self, channels: int, num_features: int, group_size: int = 4):
-        super().__init__()
-        self.conv = ConvLayer(channels + 1, channels, 3)
-        self.fc = FullyConnected(channels * 16, num_features, activate=True)
-        self.out = FullyConnected(num_features, 1)
-        self.group_size = group_size
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, 4, 4] -> scores [N, 1]."""
-        x = torch.cat([x, minibatch_stddev(x, self.group_size)], dim=1)
-        return self.out(self.fc(self.conv(x).flatten(1)))
-
-
-def minibatch_stddev(x: torch.Tensor, group_size: int = 4) -> torch.Tensor:
-    """Mean standard deviation over groups of samples, as one more channel [N, 1, H, W].
-
-    Groups are as large as divides N, at most `group_size`; the public code asks the same of N.
-    """
-    n, _, height, width = x.shape
-    group = next(g for g in range(min(group_size, n), 0, -1) if n % g == 0)
-    y = x.float().reshape(group, n // group, *x.shape[1:])
-    y = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # [N / group]
-    return y.repeat(group).reshape(n, 1, 1, 1).expand(-1, -1, height, width).to(x.dtype)
-
-
-class Discriminator(nn.Module):
-    """Residual discriminator of StyleGAN2."""
-
-    def __init__(
-        self,
-        resolution: int,
-        *,
-        channels: Mapping[int, int] | None = None,
-        num_features: int | None = None,
-    ):
-        super().__init__()
-        channels = channels or config_f_channels(resolution)
-        self.resolution, self.channels = resolution, dict(channels)
-        self.dtype = torch.float32  # what the convolutions compute in
-        for r in _resolutions(resolution)[:0:-1]:
-            block = DiscriminatorBlock(channels[r], channels[r // 2], r == resolution)
-            self.add_module(f"b{r}", block)
-        self.b4 = DiscriminatorEpilogue(channels[4], num_features or channels[4])
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """image [N, 3, R, R] in [-1, 1] -> realness scores, float32 [N, 1]."""
-        if tuple(image.shape[1:]) != (3, self.resolution, self.resolution):
-            size = self.resolution
-            raise ValueError(f"expected image [N, 3, {size}, {size}], got {list(image.shape)}")
-        x = image.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for r in _resolutions(self.resolution)[:0:-1]:
-            x = getattr(self, f"b{r}")(x)
-        return self.b4(x)
-
-
 def generator_from_state(state: State) -> Generator:
     """Build a generator whose sizes are read off `state`, and load it.
 
@@ -451,48 +350,5 @@ def generator_from_state(state: State) -> Generator:
         num_paths=len(paths) or 1,
         path_until=max(in_path, default=0),
     )
-    return _load(generator, state)
-
-
-def discriminator_from_state(state: State) -> Discriminator:
-    """Build a discriminator whose sizes are read off `state`, and load it.
-
-    Raises:
-        CheckpointError: tensors are missing, unexpected, or of the wrong shape.
-    """
-    channels = {
-        int(m[1]): state[key].shape[1]
-        for key in state
-        if (m := re.fullmatch(r"b(\d+)\.conv0\.weight", key))
-    }
-    if not channels or "b4.out.weight" not in state:
-        raise CheckpointError(
-            f"no StyleGAN2 discriminator in these {len(state)} tensors; names such as "
-            "b64.fromrgb.weight and b4.out.weight are expected"
-        )
-    channels[4] = state["b4.conv.weight"].shape[0]
-    features = state["b4.out.weight"].shape[1]
-    return _load(Discriminator(max(channels), channels=channels, num_features=features), state)
-
-
-def _load(module: nn.Module, state: State) -> nn.Module:
-    own = module.state_dict()
-    wrong = [
-        f"{key} is {list(state[key].shape)}, expected {list(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    missing = [f"{key} is missing" for key in own if key not in state]
-    unexpected = [f"{key} is unexpected" for key in state if key not in own]
-    if wrong or missing or unexpected:
-        problems = wrong + missing + unexpected
-        listed = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
-        raise CheckpointError(f"these weights do not fit a StyleGAN2: {listed}")
-    module.load_state_dict({key: value.float() for key, value in state.items()})
-    return module.eval().requires_grad_(False)
-
-
-def _resolutions(resolution: int) -> list[int]:
-    if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two of at least 8, got {resolution}")
-    return [2**i for i in range(2, resolution.bit_length())]
+    load_exactly(generator, state, "a StyleGAN2 generator")
+    return generator.eval().requires_grad_(False)

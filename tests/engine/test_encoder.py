@@ -190,10 +190,10 @@ def test_foreign_weights_are_refused():
         encoder_from_state({f"encoder.{k}": v for k, v in state.items()})
     with pytest.raises(CheckpointError, match="expected three levels of n, n . 1 and n . 2"):
         encoder_from_state({k: v for k, v in state.items() if not k.startswith("styles.")})
-    with pytest.raises(CheckpointError, match="unknown .'surplus'."):
+    with pytest.raises(CheckpointError, match="surplus is unexpected"):
         encoder_from_state(state | {"surplus": torch.zeros(1)})
     wrong = state | {"latlayer1.bias": torch.zeros(3)}
-    with pytest.raises(CheckpointError, match="of another shape .'latlayer1.bias'."):
+    with pytest.raises(CheckpointError, match=r"latlayer1.bias is \[3\], expected \[12\]"):
         encoder_from_state(wrong)
 
 
