@@ -14,18 +14,26 @@ from torch import nn
 from engine.errors import CheckpointError
 from engine.models.loading import load_exactly
 from engine.models.stylegan2 import FullyConnected, config_f_channels, resolutions_up_to
-from engine.ops.bias_act import bias_act
+from engine.ops.bias_act import bias_act, clamped
 from engine.ops.upfirdn2d import blur, downsample2d
 
 
 class ConvLayer(nn.Module):
     """Discriminator convolution with equalised learning rate; blurs before a stride of 2."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        down: bool = False,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.down = down
+        self.down, self.conv_clamp = down, conv_clamp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, in, H, W] -> [N, out, H or H / 2, ...]."""
@@ -35,7 +43,7 @@ class ConvLayer(nn.Module):
             x = nn.functional.conv2d(blur(x, (2, 2)), weight, bias, stride=2)
         else:
             x = nn.functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
-        return bias_act(x)
+        return clamped(bias_act(x), self.conv_clamp)
 
 
 class DownSkip(nn.Module):
@@ -54,12 +62,19 @@ class DownSkip(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """Residual block from one resolution to half of it; the first one reads RGB."""
 
-    def __init__(self, in_channels: int, out_channels: int, from_rgb: bool):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        from_rgb: bool,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
         if from_rgb:
-            self.fromrgb = ConvLayer(3, in_channels, 1)
-        self.conv0 = ConvLayer(in_channels, in_channels, 3)
-        self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True)
+            self.fromrgb = ConvLayer(3, in_channels, 1, conv_clamp=conv_clamp)
+        self.conv0 = ConvLayer(in_channels, in_channels, 3, conv_clamp=conv_clamp)
+        self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True, conv_clamp=conv_clamp)
         self.skip = DownSkip(in_channels, out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -72,9 +87,15 @@ class DiscriminatorBlock(nn.Module):
 class DiscriminatorEpilogue(nn.Module):
     """Minibatch standard deviation, 3x3 convolution, two linear layers."""
 
-    def __init__(self, channels: int, num_features: int, group_size: int = 4):
+    def __init__(
+        self,
+        channels: int,
+        num_features: int,
+        group_size: int = 4,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
-        self.conv = ConvLayer(channels + 1, channels, 3)
+        self.conv = ConvLayer(channels + 1, channels, 3, conv_clamp=conv_clamp)
         self.fc = FullyConnected(channels * 16, num_features, activate=True)
         self.out = FullyConnected(num_features, 1)
         self.group_size = group_size
@@ -98,7 +119,13 @@ def minibatch_stddev(x: torch.Tensor, group_size: int = 4) -> torch.Tensor:
 
 
 class Discriminator(nn.Module):
-    """Residual discriminator of StyleGAN2."""
+    """Residual discriminator of StyleGAN2.
+
+    Args:
+        channels: per resolution; None: those of config-f.
+        num_features: of the last hidden layer; None: as many as channels at 4 px.
+        conv_clamp: bound on what every convolution but the skips gives; None for none.
+    """
 
     def __init__(
         self,
@@ -106,15 +133,19 @@ class Discriminator(nn.Module):
         *,
         channels: Mapping[int, int] | None = None,
         num_features: int | None = None,
+        conv_clamp: float | None = None,
     ):
         super().__init__()
         channels = channels or config_f_channels(resolution)
         self.resolution, self.channels = resolution, dict(channels)
         self.dtype = torch.float32  # what the convolutions compute in
         for r in resolutions_up_to(resolution)[:0:-1]:
-            block = DiscriminatorBlock(channels[r], channels[r // 2], r == resolution)
+            block = DiscriminatorBlock(
+                channels[r], channels[r // 2], from_rgb=r == resolution, conv_clamp=conv_clamp
+            )
             self.add_module(f"b{r}", block)
-        self.b4 = DiscriminatorEpilogue(channels[4], num_features or channels[4])
+        features = num_features or channels[4]
+        self.b4 = DiscriminatorEpilogue(channels[4], features, conv_clamp=conv_clamp)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image [N, 3, R, R] in [-1, 1] -> realness scores, float32 [N, 1]."""
@@ -127,8 +158,10 @@ class Discriminator(nn.Module):
         return self.b4(x)
 
 
-def discriminator_from_state(state: Mapping[str, torch.Tensor]) -> Discriminator:
-    """Build a discriminator whose sizes are read off `state`, and load it.
+def discriminator_from_state(
+    state: Mapping[str, torch.Tensor], conv_clamp: float | None = None
+) -> Discriminator:
+    """Build a discriminator whose sizes are read off `state`, and load it; see `Discriminator`.
 
     Raises:
         CheckpointError: tensors are missing, unexpected, or of the wrong shape.
@@ -145,6 +178,8 @@ def discriminator_from_state(state: Mapping[str, torch.Tensor]) -> Discriminator
         )
     channels[4] = state["b4.conv.weight"].shape[0]
     features = state["b4.out.weight"].shape[1]
-    discriminator = Discriminator(max(channels), channels=channels, num_features=features)
+    discriminator = Discriminator(
+        max(channels), channels=channels, num_features=features, conv_clamp=conv_clamp
+    )
     load_exactly(discriminator, state, "a StyleGAN2 discriminator")
     return discriminator.eval().requires_grad_(False)

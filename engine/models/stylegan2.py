@@ -16,7 +16,7 @@ from torch import nn
 
 from engine.errors import CheckpointError
 from engine.models.loading import load_exactly
-from engine.ops.bias_act import bias_act
+from engine.ops.bias_act import bias_act, clamped
 from engine.ops.modulated_conv import modulated_conv2d, modulated_to_rgb
 from engine.ops.upfirdn2d import upsample2d
 
@@ -94,10 +94,17 @@ class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, upsample: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        upsample: bool,
+        conv_clamp: float | None,
     ):
         super().__init__()
-        self.resolution, self.upsample = resolution, upsample
+        self.resolution, self.upsample, self.conv_clamp = resolution, upsample, conv_clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -113,7 +120,7 @@ class SynthesisLayer(nn.Module):
     ) -> torch.Tensor:
         """x [N, in, H, H], w [N, w_dim] -> [N, out, R, R]."""
         scale = 1 / math.sqrt(self.weight[0].numel())  # on the few styles, not the many weights
-        return modulated_conv2d(
+        x = modulated_conv2d(
             x,
             self.weight,
             self.affine(w) * scale,
@@ -121,6 +128,7 @@ class SynthesisLayer(nn.Module):
             noise=self._noise(x, noise, generator),
             upsample=self.upsample,
         )
+        return clamped(x, self.conv_clamp)
 
     def _noise(
         self, x: torch.Tensor, noise: Noise, generator: torch.Generator | None
@@ -137,8 +145,9 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to RGB, without demodulation."""
 
-    def __init__(self, in_channels: int, w_dim: int):
+    def __init__(self, in_channels: int, w_dim: int, conv_clamp: float | None):
         super().__init__()
+        self.conv_clamp = conv_clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
@@ -147,20 +156,29 @@ class ToRGB(nn.Module):
         """x [N, C, R, R], w [N, w_dim] -> float32 [N, 3, R, R]."""
         scale = 1 / math.sqrt(self.weight.shape[1])
         styles = self.affine(w) * scale
-        return modulated_to_rgb(x, self.weight[:, :, 0, 0], styles, self.bias)
+        rgb = modulated_to_rgb(x, self.weight[:, :, 0, 0], styles, self.bias)
+        return clamped(rgb, self.conv_clamp)
 
 
 class SynthesisBlock(nn.Module):
     """One resolution: up-convolution, convolution, ToRGB; at 4 px a constant instead."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
+        sizes = (out_channels, w_dim, resolution)
         if resolution == 4:
             self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, True)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, False)
-        self.torgb = ToRGB(out_channels, w_dim)
+            self.conv0 = SynthesisLayer(in_channels, *sizes, upsample=True, conv_clamp=conv_clamp)
+        self.conv1 = SynthesisLayer(out_channels, *sizes, upsample=False, conv_clamp=conv_clamp)
+        self.torgb = ToRGB(out_channels, w_dim, conv_clamp)
         self.num_conv = 1 if resolution == 4 else 2
 
     def features(
@@ -190,9 +208,12 @@ class SynthesisNetwork(nn.Module):
         w_dim: int = 512,
         num_paths: int = 1,
         path_until: int = 0,
+        *,
+        conv_clamp: float | None = None,
     ):
         super().__init__()
         self.resolution, self.channels, self.w_dim = resolution, dict(channels), w_dim
+        self.conv_clamp = conv_clamp
         self.resolutions = resolutions_up_to(resolution)
         self.num_ws = 2 * len(self.resolutions)
         self.path_until = path_until if num_paths > 1 else 0
@@ -268,7 +289,8 @@ class SynthesisNetwork(nn.Module):
         return x
 
     def _new_block(self, r: int) -> SynthesisBlock:
-        return SynthesisBlock(self.channels.get(r // 2, 0), self.channels[r], self.w_dim, r)
+        channels = (self.channels.get(r // 2, 0), self.channels[r])
+        return SynthesisBlock(*channels, self.w_dim, r, self.conv_clamp)
 
     def _codes(self, ws: torch.Tensor, i: int) -> torch.Tensor:
         """The codes of block i: block 0 has layers 0, 1; block i > 0 has 2 i - 1 .. 2 i + 1."""
@@ -282,7 +304,14 @@ class SynthesisNetwork(nn.Module):
 
 
 class Generator(nn.Module):
-    """Mapping and synthesis network of one StyleGAN2."""
+    """Mapping and synthesis network of one StyleGAN2.
+
+    Args:
+        channels: per resolution; None: those of config-f.
+        num_paths, path_until: attribute paths, and the resolution they end with.
+        conv_clamp: bound on what every convolution and ToRGB gives; None for none. Files of
+            stylegan2-ada and stylegan3 were trained with 256.
+    """
 
     def __init__(
         self,
@@ -294,11 +323,17 @@ class Generator(nn.Module):
         channels: Mapping[int, int] | None = None,
         num_paths: int = 1,
         path_until: int = 0,
+        conv_clamp: float | None = None,
     ):
         super().__init__()
         self.mapping = MappingNetwork(z_dim, w_dim, num_layers)
         self.synthesis = SynthesisNetwork(
-            resolution, channels or config_f_channels(resolution), w_dim, num_paths, path_until
+            resolution,
+            channels or config_f_channels(resolution),
+            w_dim,
+            num_paths,
+            path_until,
+            conv_clamp=conv_clamp,
         )
         self.resolution, self.num_ws = resolution, self.synthesis.num_ws
 
@@ -320,8 +355,8 @@ class Generator(nn.Module):
         return self.synthesis(self.ws(z, truncation_psi), noise=noise, path=path)
 
 
-def generator_from_state(state: State) -> Generator:
-    """Build a generator whose sizes are read off `state`, and load it.
+def generator_from_state(state: State, conv_clamp: float | None = None) -> Generator:
+    """Build a generator whose sizes are read off `state`, and load it; see `Generator`.
 
     Raises:
         CheckpointError: tensors are missing, unexpected, or of the wrong shape.
@@ -349,6 +384,7 @@ def generator_from_state(state: State) -> Generator:
         channels=channels,
         num_paths=len(paths) or 1,
         path_until=max(in_path, default=0),
+        conv_clamp=conv_clamp,
     )
     load_exactly(generator, state, "a StyleGAN2 generator")
     return generator.eval().requires_grad_(False)

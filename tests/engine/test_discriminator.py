@@ -6,6 +6,7 @@ import torch
 from engine.checkpoints import discriminator_from_nvidia, discriminator_from_rosinality
 from engine.errors import CheckpointError
 from engine.models.discriminator import (
+    ConvLayer,
     Discriminator,
     discriminator_from_state,
     minibatch_stddev,
@@ -60,3 +61,17 @@ def test_wrong_weights_are_refused():
     del state["b8.skip.weight"]
     with pytest.raises(CheckpointError, match="b8.skip.weight is missing"):
         discriminator_from_state(state)
+
+
+@torch.no_grad()
+def test_conv_clamp_bounds_every_convolution():
+    image, limit = torch.rand(4, 3, 16, 16), 0.1
+    state = {name: 10 * value for name, value in tiny().state_dict().items()}
+    bounded = discriminator_from_state(state, conv_clamp=limit)
+    largest = []
+    for layer in bounded.modules():
+        if isinstance(layer, ConvLayer):
+            layer.register_forward_hook(lambda _, x, y: largest.append(y.abs().max().item()))
+    assert not torch.equal(bounded(image), discriminator_from_state(state)(image))
+    assert largest == pytest.approx([limit] * 6)  # fromrgb, 2 x (conv0, conv1), b4.conv
+    assert torch.equal(discriminator_from_state(tiny().state_dict(), 1e6)(image), tiny()(image))

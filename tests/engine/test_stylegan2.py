@@ -164,3 +164,32 @@ def test_foreign_names_are_refused():
         generator_from_rosinality({"surprise": torch.zeros(1)})
     with pytest.raises(CheckpointError, match="'surprise' is no tensor"):
         discriminator_from_rosinality({"surprise": torch.zeros(1)})
+
+
+@torch.no_grad()
+def test_conv_clamp_bounds_every_layer():
+    """Each convolution and ToRGB is clamped on its own, after activation and gain."""
+    G, limit = tiny(), 0.5
+    bounded = generator_from_state(G.state_dict(), conv_clamp=limit)
+    ws = G.ws(torch.randn(2, 16))
+    plain = G.synthesis.features(ws, until=4)
+    assert plain.abs().max() > 2 * limit
+    x = bounded.synthesis.features(ws, until=4)
+    assert torch.equal(x, plain.clamp(-limit, limit))
+    expected = G.synthesis.b4.torgb(100 * x, ws[:, 1]).clamp(-limit, limit)
+    assert torch.equal(bounded.synthesis.b4.torgb(100 * x, ws[:, 1]), expected)
+    assert bounded.synthesis.features(ws, until=32).abs().max() == limit
+    loose = generator_from_state(G.state_dict(), conv_clamp=1e6)
+    assert torch.equal(loose.synthesis(ws), G.synthesis(ws))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("batch", [1, 2])
+def test_conv_clamp_keeps_float16_finite(batch):
+    state = {
+        k: v * 1e5 if k.endswith("noise_strength") else v for k, v in tiny().state_dict().items()
+    }
+    for conv_clamp, finite in ((None, False), (256.0, True)):
+        G = generator_from_state(state, conv_clamp)
+        G.synthesis.dtype = torch.float16
+        assert G(torch.randn(batch, 16)).isfinite().all() == finite
