@@ -5,6 +5,9 @@ and, with `variational=True`, the hierarchical variational encoder of AgileGAN (
 section 3.2): linear heads shared by all codes turn each of them into mean and log variance of a
 Gaussian in Z+.
 
+`progressive_stage` makes it the encoder of encoder4editing (e4e; Tov et al. 2021, arXiv 2102.02766,
+section 4.1): the first head answers one w for all layers, the others small offsets from it.
+
 Two things go beyond the public networks. Widths, units and the input size are free. And
 `shared_blocks=True` is what AgileGAN's text says ("each level's feature map goes through a separate
 sub-encoder block to produce a 6x512 code") where its public code, like pSp's, has one stack of
@@ -21,25 +24,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.errors import CheckpointError, ImageError
-from engine.models.irse import UNITS_50, WIDTHS_50, Trunk, initialize_convolutions, trunk_sizes
+from engine.errors import CheckpointError
+from engine.models.backbone_encoder import (
+    PUBLIC_INPUT_SIZE,
+    EqualizedLinear,
+    PhotoEncoder,
+    backbone_encoder_from_state,
+    latent_avg_of,
+)
+from engine.models.irse import UNITS_50, WIDTHS_50, initialize_convolutions, trunk_sizes
 from engine.models.loading import load_exactly
 
 HEAD_SLOPE = 0.01  # PyTorch's default in the public networks, not StyleGAN's 0.2
-
-
-class EqualizedLinear(nn.Module):
-    """Linear layer with N(0, 1) weights scaled at run time (Karras et al. 2018, section 4.1)."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features))
-        self.gain = 1 / math.sqrt(in_features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x` [N, in] to [N, out]."""
-        return F.linear(x * self.gain, self.weight, self.bias)
 
 
 class ConvStack(nn.Module):
@@ -82,7 +78,7 @@ class SubEncoder(ConvStack):
         return [linear(vector) for linear in self.linears]
 
 
-class FeaturePyramidEncoder(Trunk):
+class FeaturePyramidEncoder(PhotoEncoder):
     """IR-SE trunk, three-level feature pyramid, one code per generator layer.
 
     Args:
@@ -99,13 +95,16 @@ class FeaturePyramidEncoder(Trunk):
         initial_logvar: log variance an untrained encoder answers; 0 is the prior (the public
             initialisation), a negative one lets the content through the sampling from the first
             step on.
+        progressive_stage: e4e: how many of the heads after the first add their offset, num_ws - 1
+            in a finished network; None: pSp, every head answers a code of its own.
+        latent_avg: see `PhotoEncoder`; a variational encoder answers as it is.
     """
 
     def __init__(
         self,
         num_ws: int,
         *,
-        input_size: int = 256,
+        input_size: int = PUBLIC_INPUT_SIZE,
         widths: Sequence[int] = WIDTHS_50,
         units: Sequence[int] = UNITS_50,
         in_channels: int = 3,
@@ -115,11 +114,21 @@ class FeaturePyramidEncoder(Trunk):
         variational: bool = True,
         shared_blocks: bool = False,
         initial_logvar: float = 0.0,
+        progressive_stage: int | None = None,
+        latent_avg: Tensor | None = None,
     ) -> None:
-        super().__init__(widths, units, in_channels)
+        super().__init__(
+            num_ws,
+            style_dim,
+            input_size=input_size,
+            widths=widths,
+            units=units,
+            in_channels=in_channels,
+            latent_avg=latent_avg,
+        )
         _check_sizes(num_ws, input_size, levels)
-        self.num_ws, self.input_size, self.style_dim = num_ws, input_size, style_dim
-        self.in_channels = in_channels
+        stage = None if progressive_stage is None else torch.tensor(progressive_stage)
+        self.register_buffer("progressive_stage", stage)
         self.codes_per_level = (*levels, num_ws - sum(levels))
         self.feature_dim = feature_dim or widths[-1]
         if self.feature_dim != widths[-1]:
@@ -137,18 +146,20 @@ class FeaturePyramidEncoder(Trunk):
     @property
     def variational(self) -> bool:
         """Whether the encoder answers a distribution (`posterior`) and not only codes."""
-        return hasattr(self, "fc_mu")
+        return hasattr(self, "fc_var")
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode `image` [N, C, S, S] in [-1, 1] as [N, L, style_dim].
 
-        A variational encoder answers the mean of its posterior.
+        A variational encoder answers the mean of its posterior, any other one its codes plus
+        `latent_avg`.
 
         Raises:
             ImageError: the picture has another size or number of channels.
         """
         codes = self.codes(image)
-        return self.fc_mu(codes) if self.variational else codes
+        codes = self.fc_mu(codes) if hasattr(self, "fc_mu") else codes
+        return codes if self.variational else self.centred(codes)
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return `(mu, logvar)` of q(z|x), [N, L, style_dim] each (AgileGAN, section 3.2).
@@ -162,7 +173,7 @@ class FeaturePyramidEncoder(Trunk):
         """
         if not self.variational:
             raise CheckpointError(
-                "this encoder is deterministic (no fc_mu, fc_var in its weights), it has no "
+                "this encoder is deterministic (no fc_var in its weights), it has no "
                 "posterior; use its codes, or load a variational encoder (AgileGAN encoder.pt, a "
                 "base pack)"
             )
@@ -171,12 +182,7 @@ class FeaturePyramidEncoder(Trunk):
 
     def codes(self, image: Tensor) -> Tensor:
         """Return the codes [N, L, style_dim] of `image` [N, C, S, S] before the shared heads."""
-        expected = (self.in_channels, self.input_size, self.input_size)
-        if image.ndim != 4 or tuple(image.shape[1:]) != expected:
-            raise ImageError(
-                f"the encoder got a picture of shape {list(image.shape)}; expected "
-                f"{['N', *expected]}: align and resize the face first"
-            )
+        self.check(image)
         codes: list[Tensor] = []
         first = 0
         for level, features in enumerate(self.pyramid(image)):
@@ -186,7 +192,15 @@ class FeaturePyramidEncoder(Trunk):
                 heads = self.styles[first : first + self.codes_per_level[level]]
                 codes += [head(features) for head in heads]
             first += self.codes_per_level[level]
-        return torch.stack(codes, dim=1)
+        return self._accumulate(torch.stack(codes, dim=1))
+
+    def _accumulate(self, heads: Tensor) -> Tensor:
+        """Codes [N, L, style_dim] from what the heads answer: e4e's are offsets from the first."""
+        if self.progressive_stage is None:
+            return heads
+        layers = torch.arange(1, self.num_ws, device=heads.device)
+        offsets = heads[:, 1:] * (layers <= self.progressive_stage)[:, None]
+        return torch.cat([heads[:, :1], heads[:, :1] + offsets], dim=1)
 
     def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return coarse, medium and fine features [N, feature_dim, S/16 | S/8 | S/4, same]."""
@@ -220,22 +234,27 @@ class FeaturePyramidEncoder(Trunk):
         nn.init.constant_(self.fc_var.bias, initial_logvar)
 
 
-def encoder_from_state(
-    state: Mapping[str, Tensor], input_size: int | None = None
-) -> FeaturePyramidEncoder:
+def encoder_from_state(state: Mapping[str, Tensor], input_size: int | None = None) -> PhotoEncoder:
     """Build the encoder that `state` (public names, no prefix) belongs to and load it.
 
-    All sizes are read off the shapes; the input size follows from the number of convolutions per
-    head.
+    All sizes are read off the shapes; the input size of a feature pyramid follows from the number
+    of convolutions per head.
 
     Args:
-        state: tensors of a pSp or AgileGAN encoder, or of one of ours. `num_batches_tracked` may be
-            missing.
+        state: tensors of an encoder of pSp, e4e, AgileGAN, FaceStylor, or of one of ours.
+            `num_batches_tracked` may be missing. Two tensors are not in the public files, as their
+            names alone do not tell: `progressive_stage`, int64 [], makes the encoder e4e's, and
+            `latent_avg`, [L or 1, style_dim], is added to the codes.
         input_size: what the caller believes the side of the picture to be; None: do not check.
+
+    Returns:
+        A `FeaturePyramidEncoder`, `WEncoder` or `WPlusEncoder`.
 
     Raises:
         CheckpointError: the tensors do not describe such an encoder, or one of another input size.
     """
+    if "linear.weight" in state:
+        return backbone_encoder_from_state(state, input_size)
     widths, units, in_channels = trunk_sizes(state)
     stacks, num_codes, linear = _head_sizes(state)
     found = 16 * 2 ** stacks[0]
@@ -253,9 +272,13 @@ def encoder_from_state(
         style_dim=state[linear].shape[0],
         feature_dim=state[linear].shape[1],
         levels=num_codes[:2],
-        variational="fc_mu.weight" in state,
+        variational="fc_var.weight" in state,
         shared_blocks=linear.startswith("sub_encoders."),
+        progressive_stage=0 if "progressive_stage" in state else None,
+        latent_avg=latent_avg_of(state, sum(num_codes), state[linear].shape[0]),
     )
+    if "fc_mu.weight" in state and not encoder.variational:  # FaceStylor kept the mean's head only
+        encoder.fc_mu = nn.Linear(encoder.style_dim, encoder.style_dim)
     load_exactly(encoder, state, "a feature pyramid encoder")
     return encoder
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.errors import CheckpointError
+from engine.models.loading import load_exactly
 
 WIDTHS_50 = (64, 64, 128, 256, 512)
 UNITS_50 = (3, 4, 14, 3)
@@ -85,7 +86,7 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         _check_stages(widths, units)
-        self.units = tuple(units)
+        self.widths, self.units = tuple(widths), tuple(units)
         self.input_layer = nn.Sequential(
             nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -147,6 +148,23 @@ class ArcFace(Trunk):
         The dot product of two of them says how alike two faces are.
         """
         return F.normalize(self.output_layer(self.stages(face)[-1]), dim=1)
+
+
+def arcface_from_state(state: Mapping[str, Tensor]) -> ArcFace:
+    """Build the embedding network that `state` belongs to and load it, for inference.
+
+    Raises:
+        CheckpointError: the tensors do not describe such a network.
+    """
+    widths, units, _ = trunk_sizes(state)
+    if "output_layer.3.weight" not in state:
+        raise CheckpointError(
+            f"no ArcFace head in these {len(state)} tensors; expected output_layer.3.weight beside "
+            "the IR-SE trunk, as in model_ir_se50.pth: is this an encoder?"
+        )
+    network = ArcFace(state["output_layer.3.weight"].shape[0], widths=widths, units=units)
+    load_exactly(network, state, "ArcFace on IR-SE")
+    return network.eval().requires_grad_(False)
 
 
 def identity_crop(image: Tensor) -> Tensor:

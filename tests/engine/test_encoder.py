@@ -7,7 +7,14 @@ import torch
 
 from engine.errors import CheckpointError, ImageError
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
-from engine.models.irse import ArcFace, Bottleneck, Trunk, identity_crop, trunk_sizes
+from engine.models.irse import (
+    ArcFace,
+    Bottleneck,
+    Trunk,
+    arcface_from_state,
+    identity_crop,
+    trunk_sizes,
+)
 
 TINY = {"input_size": 32, "widths": (4, 4, 6, 8, 12), "units": (1, 2, 1, 1), "style_dim": 16}
 
@@ -108,6 +115,36 @@ def test_narrow_encoder_of_a_pack_is_small():
         shared_blocks=True,
     )
     assert sum(p.numel() for p in encoder.parameters()) < 4_000_000
+
+
+def test_e4e_adds_offsets_up_to_its_stage():
+    encoder = tiny(variational=False)
+    heads = encoder.codes(pictures())
+    for stage in (0, 4, 8):
+        state = encoder.state_dict() | {"progressive_stage": torch.tensor(stage)}
+        codes = encoder_from_state(state).eval()(pictures())
+        expected = heads[:, :1].repeat(1, 9, 1)
+        expected[:, 1 : stage + 1] += heads[:, 1 : stage + 1]
+        torch.testing.assert_close(codes, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_average_is_added_to_deterministic_codes(rows: int):
+    encoder, average = tiny(variational=False), torch.randn(rows, 16)
+    again = encoder_from_state(encoder.state_dict() | {"latent_avg": average}).eval()
+    torch.testing.assert_close(again(pictures()), encoder(pictures()) + average)
+    assert "latent_avg" in again.state_dict() and "latent_avg" not in encoder.state_dict()
+    with pytest.raises(CheckpointError, match=r"\[3, 16\]; expected \[1, 16\] or \[9, 16\]"):
+        encoder_from_state(encoder.state_dict() | {"latent_avg": torch.zeros(3, 16)})
+
+
+def test_mean_head_alone_is_deterministic():
+    encoder = tiny()
+    torch.nn.init.normal_(encoder.fc_mu.weight)
+    state = {k: v for k, v in encoder.state_dict().items() if not k.startswith("fc_var")}
+    again = encoder_from_state(state).eval()
+    assert not again.variational
+    torch.testing.assert_close(again(pictures()), encoder.posterior(pictures())[0])
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -226,11 +263,29 @@ def test_golden_agilegan_encoder(golden):
     case.check("logvar", logvar)
 
 
+@pytest.mark.slow
+def test_golden_e4e_encoder(golden):
+    case = golden("e4e_encoder")
+    state = as_tensors(case.weights, "encoder.") | {"progressive_stage": torch.tensor(17)}
+    encoder = encoder_from_state(state).eval()
+    with torch.no_grad():
+        case.check("codes", encoder(torch.from_numpy(case.inputs["image"])))
+
+
+def test_arcface_sizes_are_read_off_the_weights():
+    torch.manual_seed(0)
+    network = ArcFace(8, widths=TINY["widths"], units=TINY["units"]).eval()
+    state = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
+    face = pictures(side=112)
+    torch.testing.assert_close(arcface_from_state(state)(face), network(face))
+    with pytest.raises(CheckpointError, match="no ArcFace head .* output_layer.3.weight"):
+        arcface_from_state(tiny().state_dict())
+
+
 def test_golden_arcface_ir_se50(golden):
     case = golden("arcface_ir_se50")
-    network = ArcFace().eval()
-    loaded = network.load_state_dict(as_tensors(case.weights), strict=False)
-    assert not loaded.unexpected_keys and set(loaded.missing_keys) <= case.kept
+    network = arcface_from_state(as_tensors(case.weights))
+    assert set(network.state_dict()) == set(case.spec["tensors"])
     with torch.no_grad():
         case.check("embedding", network(torch.from_numpy(case.inputs["face"])))
         crop = identity_crop(torch.from_numpy(case.inputs["image256"]))
