@@ -24,6 +24,10 @@ class CheckpointError(StylizeError):
     """Weights that cannot be read safely, or that do not describe a network we know."""
 
 
+class DownloadError(StylizeError):
+    """Public weights that could not be fetched, or that are not what their publisher wrote."""
+
+
 class OptionError(StylizeError):
     """An option outside of what it accepts."""
 
