@@ -388,3 +388,24 @@ def generator_from_state(state: State, conv_clamp: float | None = None) -> Gener
     )
     load_exactly(generator, state, "a StyleGAN2 generator")
     return generator.eval().requires_grad_(False)
+
+
+def mapping_from_state(state: State) -> MappingNetwork:
+    """Build a mapping network that stands alone (BlendGAN's second one) and load it.
+
+    Args:
+        state: `fc0.weight` ...; `w_avg` may be missing and is zero then.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, or of the wrong shape.
+    """
+    if "fc0.weight" not in state:
+        raise CheckpointError(
+            f"no mapping network in these {len(state)} tensors; names such as fc0.weight are "
+            "expected"
+        )
+    w_dim, z_dim = state["fc0.weight"].shape
+    layers = sum(bool(re.fullmatch(r"fc\d+\.weight", key)) for key in state)
+    mapping = MappingNetwork(z_dim, w_dim, layers)
+    load_exactly(mapping, {"w_avg": torch.zeros(w_dim), **state}, "a mapping network")
+    return mapping.eval().requires_grad_(False)
