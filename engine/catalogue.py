@@ -30,7 +30,7 @@ class PublicFile:
         licence: what its publisher says, and what it was made from.
         non_commercial: whether that forbids commercial use.
         kind: how `engine.checkpoints.read` calls it; "" for what is no style model.
-        size: in bytes, where published.
+        size: in bytes, where published; else about_mb may tell roughly, from the networks inside.
         sha256: hex digits, all or the first ones, where published; `md5` likewise.
     """
 
@@ -44,6 +44,7 @@ class PublicFile:
     gives: str
     page: str
     size: int | None = None
+    about_mb: int | None = None
     sha256: str = ""
     md5: str = ""
 

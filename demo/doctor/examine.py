@@ -1,17 +1,12 @@
-"""Say whether this machine can stylize, and with what: `python -m demo.doctor`.
-
-Device and why, versions, style packs with licence and hash check, face detectors, ffmpeg.
-"""
+"""The examination: device and why, versions, style packs, face detectors, ffmpeg."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from demo.photo import add_setup_arguments
 from demo.record import package_versions
 from engine.errors import StylizeError
 
@@ -35,16 +30,10 @@ class Finding:
         return f"{MARKS[self.state]}  {self.topic:<9}  {self.text}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report; return 0 if stylizing works here, else 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.doctor",
-        description="Say whether this machine can stylize, and with what.",
-        epilog="exit codes: 0 stylizing works here, 1 something it needs is broken",
-    )
-    add_setup_arguments(parser)
+def report(arguments: argparse.Namespace) -> int:
+    """Print the examination; return 0 if stylizing works here, else 1."""
     findings = []
-    for finding in examine(parser.parse_args(argv)):
+    for finding in examine(arguments):
         findings.append(finding)
         print(finding, flush=True)
     broken = sum(finding.state == "broken" for finding in findings)
@@ -91,8 +80,8 @@ def check_runtime(device: str | None, dtype: str | None) -> Iterator[Finding]:
 
 def check_packs(folder: str | None) -> Iterator[Finding]:
     """Every pack with its licence; hashes are compared, styles are built as for a photo."""
+    from engine.library import StyleLibrary
     from engine.pack import Card, load_pack
-    from engine.style import StyleLibrary
 
     library = StyleLibrary([folder] if folder else None)
     places = ", ".join(map(str, library.search))
@@ -169,7 +158,3 @@ def _summary(card) -> str:
         f"{card.name} ({card.kind}, {card.resolution} px{attributes}), {licence}, "
         f"{len(card.files)} files with the right hash, pack {card.sha256[:12]}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
