@@ -1,11 +1,16 @@
-"""Foreign weights, read safely: names of public checkpoints -> our names."""
+"""Foreign weights, read safely: public checkpoints -> our networks, under our names."""
 
-from engine.checkpoints.nvidia import discriminator_from_nvidia, generator_from_nvidia
-from engine.checkpoints.rosinality import discriminator_from_rosinality, generator_from_rosinality
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.container import Contents, Record, check_finite, read_container
+from engine.checkpoints.kinds import KINDS, read, recognise
 
 __all__ = [
-    "discriminator_from_nvidia",
-    "discriminator_from_rosinality",
-    "generator_from_nvidia",
-    "generator_from_rosinality",
+    "KINDS",
+    "Checkpoint",
+    "Contents",
+    "Record",
+    "check_finite",
+    "read",
+    "read_container",
+    "recognise",
 ]

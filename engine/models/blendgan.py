@@ -126,7 +126,7 @@ def style_encoder_from_state(
         encoder = StyleEncoder(
             widths, depths, hidden=sizes[:-1], style_dim=sizes[-1], input_size=input_size
         )
-    encoder.to_empty(device="cpu")
+    encoder.to_empty(device=state["mlp.0.weight"].device)
     load_exactly(encoder, state, "a style encoder of BlendGAN")
     return encoder.eval().requires_grad_(False)
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from engine.checkpoints import generator_from_rosinality
+from engine.checkpoints import Contents, recognise
 from engine.errors import CheckpointError, ImageError
 from engine.latent import blend
 from engine.models.blendgan import StyleEncoder, gram, style_encoder_from_state
-from engine.models.stylegan2 import MappingNetwork, generator_from_state, mapping_from_state
+from engine.models.stylegan2 import MappingNetwork, mapping_from_state
 
 TINY = {"widths": (4, 6, 8), "depths": (1, 2, 1), "hidden": (16, 12), "style_dim": 10}
 PUBLIC_FEATURES = "embedder.embedder.feature_extractor.vgg_layers."
@@ -123,7 +123,7 @@ def test_golden_blendgan_generator(golden):
     names = {f"embedding.{i + 1}.{leaf}": f"fc{i}.{leaf}" for i in range(8) for leaf in LEAVES}
     mapping = mapping_from_state({names[k]: torch.from_numpy(v) for k, v in weights.items()})
     network = case.part("style.", "input.", "conv", "to_rgb", "noises.").weights
-    G = generator_from_state(generator_from_rosinality(tensors(network)))
+    G = recognise(Contents("torch", tensors(network))).build()["generator"]
 
     def image(z: torch.Tensor, indicator: int) -> torch.Tensor:
         face = add_weight.clamp(0, 1)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.checkpoints import discriminator_from_nvidia, discriminator_from_rosinality
+from engine.checkpoints import Contents, recognise
 from engine.errors import CheckpointError
 from engine.models.discriminator import (
     ConvLayer,
@@ -25,7 +25,7 @@ def tiny(**more):
 @torch.no_grad()
 def test_rosinality_discriminator(golden):
     case = golden("rosinality_discriminator_64")
-    D = discriminator_from_state(discriminator_from_rosinality(tensors(case.weights)))
+    D = recognise(Contents("torch", tensors(case.weights))).build()["discriminator"]
     inputs = tensors(case.inputs)
     case.check("score", D(inputs["image"]))
     case.check("score3", D(inputs["image3"]))
@@ -34,7 +34,7 @@ def test_rosinality_discriminator(golden):
 @torch.no_grad()
 def test_nvidia_discriminator(golden):
     case = golden("nvidia_discriminator_64")
-    D = discriminator_from_state(discriminator_from_nvidia(tensors(case.weights)))
+    D = recognise(Contents("torch", tensors(case.weights))).build()["discriminator"]
     case.check("score", D(torch.from_numpy(case.inputs["image"])))
 
 

@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from engine.checkpoints import (
-    discriminator_from_rosinality,
-    generator_from_nvidia,
-    generator_from_rosinality,
-)
+from engine.checkpoints import Contents, recognise
 from engine.errors import CheckpointError
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.surgery import expand_paths
@@ -32,8 +28,8 @@ def tiny(**more):
 def rosinality(golden):
     case = golden("rosinality_generator_64")
     inputs = tensors(case.inputs)
-    state = generator_from_rosinality(tensors(case.weights), inputs["latent_avg"])
-    return case, inputs, generator_from_state(state)
+    file = {"g_ema": tensors(case.weights), "latent_avg": inputs["latent_avg"]}
+    return case, inputs, recognise(Contents("torch", file)).build()["generator"]
 
 
 @torch.no_grad()
@@ -58,14 +54,14 @@ def test_rosinality_generator_one_at_a_time(rosinality):
 @torch.no_grad()
 def test_rosinality_generator_1024(golden):
     case = golden("rosinality_generator_1024")
-    G = generator_from_state(generator_from_rosinality(tensors(case.weights)))
+    G = recognise(Contents("torch", tensors(case.weights))).build()["generator"]
     case.check("image_ws", G.synthesis(torch.from_numpy(case.inputs["ws"])), 1e-3)
 
 
 @torch.no_grad()
 def test_nvidia_generator(golden):
     case = golden("nvidia_generator_64")
-    G = generator_from_state(generator_from_nvidia(tensors(case.weights)))
+    G = recognise(Contents("torch", tensors(case.weights))).build()["generator"]
     z = torch.from_numpy(case.inputs["z"])
     case.check("ws_psi0.7_cutoff4", G.ws(z, truncation_psi=0.7, truncation_cutoff=4))
     case.check("image_psi1", G(z))
@@ -148,25 +144,6 @@ def test_wrong_codes_are_refused():
         G.synthesis(torch.zeros(1, 8, 16), path=1)
 
 
-def test_missing_noise_buffers_are_drawn(golden):
-    weights = tensors(golden("rosinality_generator_64").weights)
-    stripped = {k: v for k, v in weights.items() if not k.startswith("noises.")}
-    first = generator_from_rosinality(stripped)
-    assert torch.equal(
-        first["synthesis.b64.conv0.noise_const"],
-        generator_from_rosinality(stripped)["synthesis.b64.conv0.noise_const"],
-    )
-    generator_from_state(first)
-
-
-def test_foreign_names_are_refused():
-    with pytest.raises(CheckpointError, match="'surprise' is no tensor"):
-        generator_from_rosinality({"surprise": torch.zeros(1)})
-    with pytest.raises(CheckpointError, match="'surprise' is no tensor"):
-        discriminator_from_rosinality({"surprise": torch.zeros(1)})
-
-
-@torch.no_grad()
 def test_conv_clamp_bounds_every_layer():
     """Each convolution and ToRGB is clamped on its own, after activation and gain."""
     G, limit = tiny(), 0.5
