@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -12,8 +15,16 @@ from demo.controls import option_control, photo_input, uploaded_path
 from demo.studio import Studio
 from engine.errors import ImageError, StylizeError
 from engine.image import read_photo, resize, write_png
-from engine.options import StylizeOptions
+from engine.options import OptionField, StylizeOptions
 
+DESCRIPTION = """Draw the people in a photo in a style, and return the picture as a PNG file.
+
+Args:
+    photo: a JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF file of at most 40 megapixels.
+    style: name of the style, as the page offers it."""
+RETURNS = """Returns:
+    The stylized picture, a PNG without metadata."""
+TYPES = {"float": float, "int": int, "bool": bool, "str": str}
 NO_FACE = (
     "no face found in {name} ({width}x{height}); a face of at least 24 px is needed: crop closer, "
     "or open the page and mark the face by hand"
@@ -27,53 +38,15 @@ def add_stylize_endpoint(studio: Studio) -> None:
     options are added at the end, so that callers by position go on working.
     """
 
-    def stylize_image(
-        photo: dict,
-        style: str = studio.default_style,
-        strength: float = 1.0,
-        truncation_psi: float = 1.0,
-        seed: int = 0,
-        samples: int = 1,
-        attribute: str = "",
-        faces: str = "all",
-        whole_photo: bool = True,
-        color: str = "style",
-        output_size: int = 0,
-    ) -> str:
-        """Draw the people in a photo in a style, and return the picture as a PNG file.
-
-        Args:
-            photo: a JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF file of at most 40 megapixels.
-            style: name of the style, as the page offers it.
-            strength: 0 to 1, how far from the photo (0) to the full style (1).
-            truncation_psi: 0 to 1, lower pulls the face toward the average face.
-            seed: 0 to 2147483647, the number behind the random draws.
-            samples: 1 to 16, how many readings of the face to draw; the most typical is kept.
-            attribute: variant of the style by name; empty for the style's own choice.
-            faces: "all", "largest", or numbers of faces from 0, such as "0" or "0,2".
-            whole_photo: true for the whole photo, false for the square face alone.
-            color: "style" for the colours of the style, "keep" for those of the photo.
-            output_size: longest side of the result in pixels; 0 for as large as it comes.
-
-        Returns:
-            The stylized picture, a PNG without metadata.
-        """
+    def stylize_image(photo: dict, style: str, *values: object) -> str:
         try:
-            options = StylizeOptions(
-                strength=strength,
-                truncation_psi=truncation_psi,
-                seed=seed,
-                samples=samples,
-                attribute=attribute or None,
-                faces=faces,
-                whole_photo=whole_photo,
-                color=color,
-                output_size=output_size,
-            )
+            given = dict(zip(StylizeOptions.describe(), values, strict=False))
+            options = StylizeOptions(**{k: None if v == "" else v for k, v in given.items()})
             return stylize_file(studio, uploaded_path(photo), style, options)
         except StylizeError as error:
             raise gr.Error(str(error), title="stylize_image", print_exception=False) from error
 
+    _document(stylize_image, studio.default_style)
     with gr.Column(visible=False):
         photo = photo_input(label="photo")
         style = gr.Textbox(studio.default_style, label="style")
@@ -88,6 +61,26 @@ def add_stylize_endpoint(studio: Studio) -> None:
             concurrency_id="gpu",
             concurrency_limit=1,
         )
+
+
+def _document(endpoint: Callable[..., str], style: str) -> None:
+    """Give the endpoint the signature and docstring that the options say it has.
+
+    Gradio makes the argument names, the page of the API and the MCP tool from them.
+    """
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    options = StylizeOptions.describe().values()
+    arguments = [
+        inspect.Parameter("photo", kind, annotation=dict),
+        inspect.Parameter("style", kind, annotation=str, default=style),
+        *(
+            inspect.Parameter(o.name, kind, annotation=TYPES[o.kind], default=_plain_default(o))
+            for o in options
+        ),
+    ]
+    endpoint.__signature__ = inspect.Signature(arguments, return_annotation=str)
+    lines = "\n".join(f"    {o.name}: {o.accepted}; {o.help}" for o in options)
+    endpoint.__doc__ = f"{DESCRIPTION}\n{lines}\n\n{RETURNS}"
 
 
 def stylize_file(studio: Studio, source: str | None, style: str, options: StylizeOptions) -> str:
@@ -116,4 +109,8 @@ def _plain_control(name: str) -> gr.components.Component:
     option = StylizeOptions.describe()[name]
     if option.kind == "bool":
         return gr.Checkbox(option.default, label=name)
-    return option_control(name, label=name, value="" if option.default is None else option.default)
+    return option_control(name, label=name, value=_plain_default(option))
+
+
+def _plain_default(option: OptionField) -> Any:
+    return "" if option.default is None else option.default

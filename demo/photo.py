@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, --help must not
 
     from engine.detect import Face
     from engine.image import Photo
+    from engine.library import StyleLibrary
     from engine.pipeline import Stylizer
-    from engine.style import StyleLibrary
 
 PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .heic .heif .avif .bmp .tif .tiff .gif".split())
 SUCCESS, SOME_FAILED, USAGE, NO_FACE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -153,9 +153,9 @@ def load_stylizer(
 ) -> Stylizer:
     """Load a style, from and on what the setup arguments say; raises StylizeError."""
     from engine.detect import choose_detector
+    from engine.library import StyleLibrary
     from engine.pipeline import Stylizer
     from engine.runtime import pick_runtime
-    from engine.style import StyleLibrary
 
     library = library or StyleLibrary([arguments.packs] if arguments.packs else None)
     runtime = pick_runtime(arguments.device, arguments.dtype)

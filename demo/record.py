@@ -28,15 +28,14 @@ def describe_result(
     """Return everything needed to make a picture again, as JSON values."""
     style, runtime = stylizer.style, stylizer.runtime
     chosen = options.select(len(faces))
+    attribute = options.attribute or style.card.default_attribute
     return {
         "style": style.card.name,
         "pack": {"name": style.card.name, "sha256": style.card.sha256},
         "base": {"name": style.base.pack.card.name, "sha256": style.base.pack.card.sha256},
         "licence": style.card.licence,
-        "options": {
-            **options.to_dict(),
-            "attribute": options.attribute or style.card.default_attribute,
-        },
+        # With a classifier each face takes the path that suits it, and None says so.
+        "options": options.to_dict() | ({} if style.base.classifier else {"attribute": attribute}),
         "photo": {"height": rgb.shape[0], "width": rgb.shape[1]},
         "faces": [
             {

@@ -107,7 +107,7 @@ def compose(
 
 def _columns(arguments: argparse.Namespace) -> list[tuple[str, Stylizer, StylizeOptions]]:
     """Load each style once, whatever number of its attributes is shown."""
-    from engine.style import StyleLibrary
+    from engine.library import StyleLibrary
 
     if arguments.tile < 16:
         raise OptionError(f"--tile is {arguments.tile}; 16 pixels or more are accepted")

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.base import Base
+from engine.card import Card
 from engine.detect import Detector, choose_detector, face_from_points
 from engine.errors import DetectorError, PackError, StylizeError
+from engine.library import StyleLibrary
 from engine.models.detector import FaceNetwork
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime, pick_runtime
-from engine.style import Base, BlendedStyle, Card, StyleLibrary
+from engine.style import Style
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ class Studio:
                 log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
             return self._stylizers[name]
 
-    def _load(self, name: str) -> BlendedStyle:
+    def _load(self, name: str) -> Style:
         """Load a style; what is wrong with its files, and where they lie, is no visitor's matter.
 
         Raises PackError.

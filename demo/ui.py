@@ -16,8 +16,9 @@ from demo.tabs.image import ImageTab
 from demo.theme import CSS, HEAD, HEADER, TITLE, build_theme
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
+from engine.library import StyleLibrary
+from engine.pack import search_folders
 from engine.runtime import pick_runtime
-from engine.style import StyleLibrary, search_folders
 
 log = logging.getLogger(__name__)
 

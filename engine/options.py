@@ -42,34 +42,41 @@ class OptionField:
         """The name on the command line: `--truncation-psi`."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def accepted(self) -> str:
+        """What it accepts, in words."""
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "str":
+            return "one of " + ", ".join(self.choices) if self.choices else "text"
+        noun = "a whole number" if self.kind == "int" else "a number"
+        return f"{noun} from {self.minimum} to {self.maximum}"
+
     def check(self, value: Any) -> Any:
         """Return `value` in the type of this option; raises OptionError with what is accepted."""
         if self.kind == "bool":
-            return self._expect(isinstance(value, bool), value, "true or false")
+            return self._expect(isinstance(value, bool), value)
         if self.kind == "str":
             return self._check_text(value)
         return self._check_number(value)
 
     def _check_number(self, value: Any) -> float | int:
-        noun = "a whole number" if self.kind == "int" else "a number"
-        accepted = f"{noun} from {self.minimum} to {self.maximum}"
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        self._expect(is_number, value, accepted)
+        self._expect(is_number, value)
         inside = math.isfinite(value) and self.minimum <= value <= self.maximum
-        self._expect(inside and (self.kind == "float" or value == int(value)), value, accepted)
+        self._expect(inside and (self.kind == "float" or value == int(value)), value)
         return float(value) if self.kind == "float" else int(value)
 
     def _check_text(self, value: Any) -> str | None:
         if value is None and self.default is None:
             return None
-        accepted = "one of " + ", ".join(self.choices) if self.choices else "text"
-        self._expect(isinstance(value, str) and value != "", value, accepted)
+        self._expect(isinstance(value, str) and value != "", value)
         is_free = not (self.choices and self.choices_only)
-        return self._expect(is_free or value in self.choices, value, accepted)
+        return self._expect(is_free or value in self.choices, value)
 
-    def _expect(self, is_accepted: bool, value: Any, accepted: str) -> Any:
+    def _expect(self, is_accepted: bool, value: Any) -> Any:
         if not is_accepted:
-            message = f"{self.name} is {value!r}; it must be {accepted}: change {self.flag}"
+            message = f"{self.name} is {value!r}; it must be {self.accepted}: change {self.flag}"
             raise OptionError(message)
         return value
 
@@ -140,6 +147,46 @@ class StylizeOptions:
         minimum=0,
         maximum=4096,
         step=64,
+    )
+    variation: int = _option(
+        0,
+        "Variation",
+        "0 shows the style as it is; any other number draws another look of it, always the same",
+        minimum=0,
+        maximum=MAXIMUM_SEED,
+        step=1,
+    )
+    mix_layer: int = _option(
+        6,
+        "Mix layer",
+        "first layer a variation or a reference paints: low changes shapes too, high only colours",
+        minimum=0,
+        maximum=18,
+        step=1,
+    )
+    style_psi: float = _option(
+        0.7,
+        "Variety",
+        "how far variations go from the average look of the style: 0 not at all, 1 all the way",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    swap_resolution: int = _option(
+        0,
+        "Keep the photo's shapes up to",
+        "size at which features of the photo replace the style's (8, 16, 32); 0: the style decides",
+        minimum=0,
+        maximum=1024,
+        step=4,
+    )
+    blend_resolution: int = _option(
+        0,
+        "Keep the photo's texture above",
+        "size above which the drawing is that of a photo, as Toonify does (16, 32, 64); 0: off",
+        minimum=0,
+        maximum=1024,
+        step=4,
     )
 
     def __post_init__(self) -> None:

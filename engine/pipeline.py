@@ -8,7 +8,7 @@ visitors never see each other's picture, and one stylizer serves all threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,41 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.align import AlignedFace, align, face_quad, paste
+from engine.align import paste
+from engine.base import Base
 from engine.color import match_color
 from engine.detect import Detector, Face, choose_detector
-from engine.errors import Cancelled, ImageError, PackError, StylizeError
+from engine.errors import Cancelled, ImageError, StylizeError
 from engine.image import resize, to_tensor, to_uint8
 from engine.latent import map_zplus, reparameterize, truncate
+from engine.library import StyleLibrary
 from engine.options import StylizeOptions
+from engine.portraits import Portrait, central_square, encode_face, is_usable
 from engine.runtime import Runtime, memory_guard
-from engine.style import Base, BlendedStyle, StyleLibrary
+from engine.style import Style
 
 __all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_distance"]
 
 ShouldStop = Callable[[], bool]
 Distance = Callable[[Tensor, Tensor], Tensor]
 SMALLEST_SCALE = 16
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """One face of one photo, encoded. Immutable; tensors are float32 on the CPU.
-
-    Attributes:
-        face: the aligned crop, and the matrix it was cut out with.
-        landmarks: float32 [K, 2] as (x, y) pixels of the photo.
-        mu, logvar: [1, L, z_dim], posterior of the face in Z+.
-        ws: [1, L, w_dim], the posterior mean after the mapping network.
-        base_sha256: the source generator the codes belong to; styles of one base share portraits.
-    """
-
-    face: AlignedFace
-    landmarks: np.ndarray
-    mu: Tensor
-    logvar: Tensor
-    ws: Tensor
-    base_sha256: str
 
 
 class Stylizer:
@@ -64,7 +47,7 @@ class Stylizer:
 
     def __init__(
         self,
-        style: BlendedStyle,
+        style: Style,
         detector: Detector | None = None,
         distance: Distance | None = None,
     ) -> None:
@@ -87,12 +70,15 @@ class Stylizer:
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none.
 
+        A base that does not draw faces (`framing` of its card) takes the central square instead.
         Raises DetectorError where neither the base pack nor the project has a detector.
         """
         _check_photo(rgb)
+        if self.style.base.pack.card.framing != "ffhq":
+            return [central_square(rgb)]
         detector = self._detector or _detector_of(self.style.base)
         with memory_guard(self.runtime):
-            return [face for face in detector(rgb) if _is_usable(face, rgb)]
+            return [face for face in detector(rgb) if is_usable(face, rgb)]
 
     def encode(
         self,
@@ -118,9 +104,10 @@ class Stylizer:
         portrait: Portrait,
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
+        style_ws: Tensor | None = None,
     ) -> np.ndarray:
         """Draw one portrait as uint8 [R, R, 3]: the most typical one if `options.samples` > 1."""
-        samples = self.render_samples(portrait, options, should_stop)
+        samples = self.render_samples(portrait, options, should_stop, style_ws)
         return samples[0] if len(samples) == 1 else samples[self.most_typical(samples)]
 
     def render_samples(
@@ -128,20 +115,32 @@ class Stylizer:
         portrait: Portrait,
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
+        style_ws: Tensor | None = None,
     ) -> np.ndarray:
         """Draw all posterior samples of a portrait, uint8 [n, R, R, 3], for the user to choose.
 
         One sample is the posterior mean; several are drawn from the posterior with
-        `options.seed` (Song et al. 2021, section 3.2).
+        `options.seed` (Song et al. 2021, section 3.2). An encoder without a posterior gives one.
+
+        `style_ws` [1, L, w_dim] is the code of a reference (`engine.reference`); without one,
+        `options.variation` may draw a code at random.
         """
         options = options or self.card.options()
-        path = self.card.path_of(options.attribute)
+        if style_ws is None and options.variation:
+            style_ws = self.style.random_codes(options.variation, options.style_psi)
+        settings = {
+            "style_ws": style_ws,
+            "weights": self.style.style_weights(options.mix_layer),
+            "path": self.card.path_of(options.attribute or self._likely_attribute(portrait)),
+            "strength": options.strength,
+            "swap_resolution": options.swap_resolution,
+            "blend_resolution": options.blend_resolution,
+        }
         pictures = []
         with memory_guard(self.runtime), torch.inference_mode():
             for ws in self._codes(portrait, options):
                 _stop_if_asked(should_stop)
-                picture = self.style.synthesize(ws, path=path, strength=options.strength)
-                pictures.append(to_uint8(picture)[0])
+                pictures.append(to_uint8(self.style.synthesize(ws, **settings))[0])
         return np.stack(pictures)
 
     def paste(
@@ -155,6 +154,8 @@ class Stylizer:
         options = options or self.card.options()
         picture = rgb
         for portrait, crop in zip(portraits, crops, strict=True):
+            if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
+                return self.crop(portrait, crop, options)
             to_crop = portrait.face.photo_to(len(crop))
             picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
         picture = picture.copy() if picture is rgb else picture
@@ -186,7 +187,7 @@ class Stylizer:
         picture = rgb
         for portrait in self._portraits(rgb, chosen, should_stop):
             crop = self.render(portrait, options, should_stop)
-            if not options.whole_photo:
+            if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             picture = self.paste(picture, [portrait], [crop], whole)
         return self.paste(picture, [], [], options)
@@ -197,38 +198,32 @@ class Stylizer:
         _check_photo(rgb)
         for face in faces:
             _stop_if_asked(should_stop)
-            yield self._portrait(rgb, face)
+            yield encode_face(rgb, face, self.style.base, self.card.encoder_space)
 
-    def _portrait(self, rgb: np.ndarray, face: Face) -> Portrait:
-        base = self.style.base
-        if base.encoder is None:
-            raise PackError(f"base pack {base.pack.folder} has no encoder; copy a complete one")
-        size = base.encoder.input_size
-        aligned = align(rgb, face.landmarks, max(size, base.generator.resolution))
-        with memory_guard(self.runtime), torch.inference_mode():
-            image = to_tensor(resize(aligned.crop, size, size)).to(self.runtime.device)
-            mu, logvar = base.encoder.posterior(image)
-            ws = map_zplus(base.generator.mapping, mu)
-        codes = (value.float().cpu().clone() for value in (mu, logvar, ws))
-        return Portrait(aligned, face.landmarks, *codes, base.sha256)
+    def _likely_attribute(self, portrait: Portrait) -> str | None:
+        """The attribute path that suits a face best; None leaves it to the card."""
+        likely = {k: v for k, v in portrait.attributes.items() if k in self.card.attributes}
+        return max(likely, key=likely.get) if likely else None
 
     def _codes(self, portrait: Portrait, options: StylizeOptions) -> Iterator[Tensor]:
-        """Yield the truncated codes [1, L, w_dim] of each posterior sample."""
-        base = self.style.base
-        if portrait.base_sha256 != base.sha256:
+        """Yield the truncated and edited codes [1, L, w_dim] of each posterior sample."""
+        base, space = self.style.base, self.card.encoder_space
+        if (portrait.base_sha256, portrait.space) != (base.sha256, space):
             raise StylizeError(
-                f"this face was encoded for base {portrait.base_sha256[:12]}..., style "
-                f"{self.card.name} needs {base.sha256[:12]}...: encode the photo again with it"
+                f"this face was encoded for base {portrait.base_sha256[:12]}... in "
+                f"{portrait.space}, style {self.card.name} needs {base.sha256[:12]}... in {space}: "
+                "encode the photo again with it"
             )
         mapping, device = base.generator.mapping, self.runtime.device
         generator = torch.Generator().manual_seed(options.seed)
-        for _ in range(options.samples):
-            if options.samples == 1:
+        for _ in range(options.samples if portrait.logvar is not None else 1):
+            if options.samples == 1 or portrait.logvar is None:
                 ws = portrait.ws.to(device)
             else:
                 z_plus = reparameterize(portrait.mu, portrait.logvar, generator)
                 ws = map_zplus(mapping, z_plus.to(device))
-            yield truncate(ws, mapping.w_avg, options.truncation_psi)
+            ws = truncate(ws, mapping.w_avg, options.truncation_psi)
+            yield ws if portrait.edit is None else ws + portrait.edit.to(ws)
 
     def most_typical(self, pictures: np.ndarray) -> int:
         """Return which of uint8 [n, R, R, 3] has the smallest mean distance to all the others."""
@@ -262,15 +257,6 @@ def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
 def _detector_of(base: Base) -> Detector:
     """The detector all styles of a base share: its networks are read-only."""
     return choose_detector(base.detector, device=str(base.runtime.device))
-
-
-def _is_usable(face: Face, rgb: np.ndarray) -> bool:
-    """Whether a found face can be cut out: its points span a square centred in the photo."""
-    try:
-        x, y = face_quad(face.landmarks).mean(axis=0)
-    except ImageError:
-        return False
-    return 0 <= x < rgb.shape[1] and 0 <= y < rgb.shape[0]
 
 
 def _check_photo(rgb: np.ndarray) -> None:

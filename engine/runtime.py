@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,17 @@ def available_processors(
     allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     quota = _cgroup_processors(cgroup)
     return max(1, min(allowed, math.ceil(quota)) if quota else allowed)
+
+
+def data_home() -> Path:
+    """Return where this user's packs and weights lie: `$STYLIZE_HOME`, or what the system says."""
+    if os.environ.get("STYLIZE_HOME"):
+        return Path(os.environ["STYLIZE_HOME"])
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "stylize"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "stylize"
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "stylize"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

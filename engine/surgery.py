@@ -1,4 +1,6 @@
-"""Surgery on generators: interpolate, swap layers. Pure functions from state dicts to state dicts.
+"""Surgery on generators: interpolate, swap and blend layers, copy attribute paths.
+
+Pure functions from state dicts to state dicts.
 
 Names are NVIDIA's: `mapping.fc0.weight`, `synthesis.b8.conv0.weight`, attribute paths
 `synthesis.paths.1.b8.conv0.weight`. Both generators must descend from one, or the result is noise.
@@ -6,6 +8,7 @@ Names are NVIDIA's: `mapping.fc0.weight`, `synthesis.b8.conv0.weight`, attribute
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -81,12 +84,7 @@ def swap_layers(
         CheckpointError: the generators do not fit each other.
     """
     kept = low if target == "low" else high
-    present = sorted({r for name in kept if (r := block_resolution(name))})
-    if resolution not in present[:-1]:
-        raise OptionError(
-            f"cannot swap layers at {resolution} px; accepted for this generator: "
-            f"{', '.join(map(str, present[:-1])) or 'none'}"
-        )
+    _check_resolution(kept, resolution)
     swapped = {}
     for name, weight in kept.items():
         block = block_resolution(name)
@@ -95,6 +93,57 @@ def swap_layers(
         else:
             swapped[name] = _take(name, weight, low if block <= resolution else high)
     return swapped
+
+
+def blend_layers(
+    low: Mapping[str, Tensor],
+    high: Mapping[str, Tensor],
+    resolution: int,
+    *,
+    width: float = 0.25,
+) -> dict[str, Tensor]:
+    """Join the low blocks of a fine-tuned generator to the high ones of its source, smoothly.
+
+    Resolution dependent interpolation (Pinkney & Adler 2020, arXiv 2010.05334, section 2): block r
+    takes `high` with weight 1 / (1 + exp(-x / width)), x = log2(r / resolution) - 1/2, so that the
+    middle lies between `resolution` and the next block. The mapping is that of `low`.
+
+    Args:
+        low, high: state dicts of two generators of one architecture, each with a single path.
+        resolution: the last block, in pixels, that is mostly `low`.
+        width: in blocks; 0 is the step of `swap_layers`.
+
+    Returns:
+        A new dict with the names of `low`.
+
+    Raises:
+        OptionError: no block with that resolution, or nothing above it.
+        CheckpointError: the generators do not fit each other.
+    """
+    if width == 0:
+        return swap_layers(low, high, resolution)
+    _check_same_names(low, high)
+    _check_resolution(low, resolution)
+    blended = {}
+    for name, weight in low.items():
+        block = block_resolution(name)
+        if block is None:
+            blended[name] = weight
+            continue
+        x = (math.log2(block / resolution) - 0.5) / width
+        other = _fitting(name, weight, high[name])
+        blended[name] = torch.lerp(weight, other.to(weight), 1 / (1 + math.exp(-x)))
+    return blended
+
+
+def _check_resolution(state: Mapping[str, Tensor], resolution: int) -> None:
+    """Raise OptionError unless `resolution` is one of the blocks below the highest."""
+    present = sorted({r for name in state if (r := block_resolution(name))})
+    if resolution not in present[:-1]:
+        raise OptionError(
+            f"cannot swap layers at {resolution} px; accepted for this generator: "
+            f"{', '.join(map(str, present[:-1])) or 'none'}"
+        )
 
 
 def _take(name: str, weight: Tensor, donor: Mapping[str, Tensor]) -> Tensor:

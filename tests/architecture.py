@@ -20,7 +20,10 @@ ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.runtime", "engine.image"),
     *("engine.align", "engine.warp", "engine.color"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
-    *("engine.detect", "engine.checkpoints", "engine.pack", "engine.style"),
+    "engine.sefa",
+    *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack"),
+    *("engine.catalogue", "engine.download"),
+    *("engine.base", "engine.style", "engine.library", "engine.portraits"),
 )
 MAY_IMPORT = {
     "engine": ENGINE_PARTS,
@@ -34,12 +37,30 @@ MAY_IMPORT = {
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors"),
     "engine.models": ("engine.models", "engine.ops", "engine.errors"),
+    "engine.sefa": ("engine.errors",),
+    "engine.inversion": (
+        *("engine.inversion", "engine.latent", "engine.sefa", "engine.models"),
+        *("engine.runtime", "engine.errors"),
+    ),
     "engine.surgery": ("engine.models", "engine.errors"),
     "engine.checkpoints": ("engine.checkpoints", "engine.models", "engine.errors"),
-    "engine.pack": ("engine.errors", "engine.options"),
+    "engine.catalogue": ("engine.errors",),
+    "engine.download": (
+        *("engine.download", "engine.catalogue", "engine.errors", "engine.runtime"),
+    ),
+    "engine.card": ("engine.errors", "engine.options"),
+    "engine.pack": ("engine.card", "engine.errors", "engine.runtime"),
+    "engine.base": (
+        *("engine.card", "engine.pack", "engine.models", "engine.latent"),
+        *("engine.runtime", "engine.errors"),
+    ),
     "engine.style": (
-        *("engine.pack", "engine.models", "engine.checkpoints", "engine.surgery", "engine.latent"),
-        *("engine.runtime", "engine.errors", "engine.options"),
+        *("engine.base", "engine.card", "engine.pack", "engine.models", "engine.surgery"),
+        *("engine.latent", "engine.errors"),
+    ),
+    "engine.library": (
+        *("engine.base", "engine.card", "engine.pack", "engine.style"),
+        *("engine.runtime", "engine.errors"),
     ),
     "motion": (
         *("motion", "engine.errors", "engine.runtime", "engine.image"),

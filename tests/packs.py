@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from engine.card import GENERATOR_FILE, Card
 from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork
 from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.stylegan2 import Generator
-from engine.pack import GENERATOR_FILE, Card, save_pack
+from engine.pack import save_pack
 
 RESOLUTION, CODE = 32, 16
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 8}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from engine.image import read_photo, resize
+from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.pack import EMBEDDED_PACKS, load_pack
 from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
-from engine.style import StyleLibrary
 
 STYLES = ("cartoon", "comic")
 LARGEST_FILE = 16 * 2**20

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from engine.card import ENCODER_FILE
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
 from engine.models.encoder import FeaturePyramidEncoder
@@ -23,7 +24,6 @@ from engine.models.irse import ArcFace, identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime, pick_runtime
-from engine.style import ENCODER_FILE
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
 from train.loop import Run, autocast, ema_beta, save_grid, set_lr, update_ema

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
+from engine.base import read_base
 from engine.detect import EmbeddedDetector
 from engine.errors import TrainingError
 from engine.image import resize, to_uint8, write_png
 from engine.latent import map_zplus
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
-from engine.style import read_base
 from train.data import load_images
 from train.encoder import posteriors
 

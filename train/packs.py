@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.card import CARD_FILE, DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE, Card
 from engine.errors import PackError
 from engine.image import resize, to_uint8
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
-from engine.pack import CARD_FILE, GENERATOR_FILE, Card, Pack, load_pack, read_card, save_pack
-from engine.style import ENCODER_FILE
+from engine.pack import Pack, load_pack, read_card, save_pack
 
-DISCRIMINATOR_FILE = "discriminator.safetensors"
 PREVIEW_SIZE = 256
 
 

@@ -24,15 +24,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engine.card import DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE
 from engine.errors import TrainingError
 from engine.latent import map_zplus, reparameterize
 from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
-from engine.pack import GENERATOR_FILE
 from engine.runtime import Runtime, pick_runtime
-from engine.style import ENCODER_FILE
 from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
@@ -40,7 +39,7 @@ from train.encoder import bounded_posterior, narrow_encoder, photos_and_reconstr
 from train.gan import Losses, discriminator_step, path_step, random_z_plus
 from train.loop import Run, Values, autocast, ema_beta, save_grid, set_lr, update_ema
 from train.losses import enlarged_face, kl_divergence, logistic_d, logistic_g
-from train.packs import DISCRIMINATOR_FILE, load_source, save_base
+from train.packs import load_source, save_base
 from train.pretrain_config import PRESETS, PretrainConfig
 
 

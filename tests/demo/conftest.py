@@ -7,7 +7,7 @@ import pytest
 
 from demo.studio import Studio
 from demo.tabs.image import ImageTab
-from engine.style import StyleLibrary
+from engine.library import StyleLibrary
 from tests.packs import write_packs
 
 from .page import RUNTIME, FindIn, Visitor, save_photo

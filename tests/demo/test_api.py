@@ -10,8 +10,8 @@ from PIL import Image
 
 from demo.studio import Studio
 from demo.ui import build_ui, launch_settings
+from engine.library import StyleLibrary
 from engine.options import StylizeOptions
-from engine.style import StyleLibrary
 
 from .page import RUNTIME, FindIn, save_photo
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from demo.studio import Studio
 from demo.ui import build_ui, launch_settings
-from engine.style import StyleLibrary
+from engine.library import StyleLibrary
 
 from .browser import CHROMIUM, FLAGS, PHONE, BrowserVisitor
 from .page import RUNTIME, FindIn, save_photo

@@ -15,6 +15,7 @@ from demo import photo as command
 from engine import pack
 from engine.detect import face_from_points
 from engine.errors import OptionError
+from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from tests.packs import RESOLUTION, write_packs
 
@@ -69,10 +70,7 @@ def test_one_photo_and_its_record(run, tmp_path, packs):
     assert record["base"]["sha256"] == pack.load_pack(packs / "base").card.sha256
     assert record["options"]["strength"] == 0.5 and record["options"]["seed"] == 7
     assert record["options"]["attribute"] == "first"
-    assert set(record["options"]) == {
-        *("strength", "truncation_psi", "seed", "samples", "attribute", "faces"),
-        *("whole_photo", "color", "output_size"),
-    }
+    assert set(record["options"]) == set(StylizeOptions.describe())
     assert record["faces"][0]["stylized"] and len(record["faces"][0]["box"]) == 4
     assert record["photo"] == {"height": 48, "width": 64}
     assert record["versions"]["torch"] and record["versions"]["python"]

@@ -15,8 +15,8 @@ from demo.studio import Studio
 from demo.tabs.image import ImageTab, choose_face, summary
 from demo.ui import build_ui, launch_settings, open_studio
 from engine.errors import DetectorError, ImageError, PackError
+from engine.library import StyleLibrary
 from engine.options import StylizeOptions
-from engine.style import StyleLibrary
 from tests.packs import FixedFaces, write_packs
 
 from .page import RUNTIME, TWO_FACES, FindIn, Visitor, save_photo

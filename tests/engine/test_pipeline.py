@@ -10,9 +10,9 @@ import torch
 from engine import pipeline
 from engine.detect import EmbeddedDetector, Face, face_from_points
 from engine.errors import Cancelled, DetectorError, ImageError, OptionError, StylizeError
+from engine.library import StyleLibrary
 from engine.pipeline import StylizeOptions, Stylizer, fitted_size, picture_distance
 from engine.runtime import Runtime
-from engine.style import StyleLibrary
 from tests.packs import CODE, NUM_WS, RESOLUTION, FixedFaces, write_base, write_packs, write_style
 
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine.card import Card
 from engine.errors import OptionError, PackError
-from engine.pack import Card, load_pack, save_pack, search_folders
+from engine.library import StyleLibrary
+from engine.pack import load_pack, save_pack, search_folders
 from engine.runtime import Runtime
-from engine.style import NUM_KEPT_NETWORKS, StyleLibrary
+from engine.style import NUM_KEPT_NETWORKS
 from tests.packs import CHANNELS, CODE, NUM_WS, PATHS, card, write_base, write_packs, write_style
 
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
@@ -133,7 +135,7 @@ def test_encoder_of_another_generator(packs):
     state = pack.state("encoder.safetensors")
     more = {k.replace("styles.7.", "styles.8."): v for k, v in state.items()}
     save_pack(packs / "base", pack.card, {"encoder.safetensors": {**state, **more}})
-    fails(packs, "(9, 16, True)", "needs (8, 16, True)")
+    fails(packs, "gives 9 codes of 16", "needs 8 of 16 in z+")
 
 
 def test_style_of_another_base(packs):
@@ -158,8 +160,8 @@ def test_bad_json(packs):
 
 
 def test_newer_format(packs):
-    edit_card(packs / "cartoon", format_version=2)
-    fails(packs, "format version 2; this program reads up to 1: update the program")
+    edit_card(packs / "cartoon", format_version=3)
+    fails(packs, "format version 3; this program reads up to 2: update the program")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,10 @@ def test_base_names_stay_in_the_library(packs):
     ("changes", "words"),
     [
         ({"kind": "pickled"}, "kind is 'pickled'; accepted are base, blended, swapped"),
-        ({"encoder_space": "w"}, "encoder_space is 'w'"),
+        ({"encoder_space": "v"}, "encoder_space is 'v'"),
+        ({"framing": "full"}, "framing is 'full'; accepted: ffhq, center"),
+        ({"variation_space": "w"}, "variation_space is 'w'; accepted: z, z+"),
+        ({"conv_clamp": 0}, "conv_clamp is 0; a positive number is accepted"),
         ({"defaults": {"strength": 3}}, "strength is 3"),
         ({"defaults": {"attribute": "none"}}, "'none' is none of attributes"),
         ({"channels": "wide"}, "not valid"),

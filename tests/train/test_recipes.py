@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from engine.errors import DataError, OptionError, TrainingError
+from engine.library import StyleLibrary
 from engine.models import perceptual
 from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
-from engine.style import StyleLibrary
 from train import encoder, pretrain, transfer
 from train.encoder import EncoderConfig
 from train.packs import load_source
