@@ -22,16 +22,6 @@ MAX_DEPTH = 100
 # Room for small files, whose few values weigh more in memory than on disk.
 SLACK_BYTES = 16 << 20
 
-_LITERALS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING "
-    "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8".split()
-)
-_BYTES = frozenset("BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split())
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-# A set becomes a list: its elements need no hash, and nothing we read depends on it being one.
-_EMPTY = {"EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_DICT": dict}
-_LISTS = ("LIST", "FROZENSET")
-_IGNORED = ("PROTO", "FRAME")
 _PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
@@ -65,7 +55,9 @@ class Machine:
                     f"it has more than {MAX_INSTRUCTIONS:,} pickle instructions; a file of weights "
                     "has far fewer: save its tensors as safetensors"
                 )
-            self._step(opcode.name, argument)
+            if opcode.name not in _STEPS:
+                raise CheckpointError(f"its pickle uses {opcode.name}, which weights never do")
+            _STEPS[opcode.name](self, argument)
         return self.stack.pop()
 
     def settle(self, value: Any, depth: int = 0) -> Any:
@@ -96,23 +88,6 @@ class Machine:
             raise CheckpointError(
                 "its values claim far more memory than the file has bytes; it is damaged or hostile"
             )
-
-    def _step(self, name: str, argument: Any) -> None:
-        if name in _LITERALS:
-            self.stack.append(argument)
-        elif name in _BYTES:
-            # Mutable, because tensors are made on top of it without another copy.
-            self.stack.append(bytearray(argument))
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
-        elif name in _EMPTY:
-            self.stack.append(_EMPTY[name]())
-        elif name in _LISTS:
-            self.stack.append(self._pop_to_mark())
-        elif name in _STEPS:
-            _STEPS[name](self, argument)
-        elif name not in _IGNORED:
-            raise CheckpointError(f"its pickle uses {name}, which files of weights do not")
 
     def _pop_to_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -225,21 +200,43 @@ class Machine:
         self.stack.append(self.persistent(self.stack.pop()))
 
 
+def _nothing(machine: Machine, argument: Any) -> None:
+    """PROTO, FRAME and STOP change no value."""
+
+
+def _push(machine: Machine, argument: Any) -> None:
+    machine.stack.append(argument)
+
+
+def _push_bytes(machine: Machine, argument: bytes) -> None:
+    # Mutable, because tensors are made on top of it without another copy.
+    machine.stack.append(bytearray(argument))
+
+
+# A set becomes a list: its elements need no hash, and nothing we read depends on it being one.
 _STEPS: dict[str, Callable[[Machine, Any], Any]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _nothing),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"), _push),
+    **dict.fromkeys(("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"), _push),
+    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _push_bytes),
+    "NONE": lambda machine, _: machine.stack.append(None),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.stack.append([])),
+    **dict.fromkeys(
+        ("LIST", "FROZENSET"), lambda machine, _: machine.stack.append(machine._pop_to_mark())
+    ),
     "MARK": Machine._mark,
     "POP": Machine._pop,
     "POP_MARK": lambda machine, _: machine._pop_to_mark(),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
-    "PUT": Machine._memoize,
-    "BINPUT": Machine._memoize,
-    "LONG_BINPUT": Machine._memoize,
-    "MEMOIZE": Machine._memoize,
-    "GET": Machine._get,
-    "BINGET": Machine._get,
-    "LONG_BINGET": Machine._get,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine._memoize),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), Machine._get),
     "APPEND": Machine._append,
-    "APPENDS": Machine._appends,
-    "ADDITEMS": Machine._appends,
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), Machine._appends),
     "SETITEM": Machine._set_item,
     "SETITEMS": Machine._set_items,
     "DICT": Machine._dict,
@@ -249,9 +246,7 @@ _STEPS: dict[str, Callable[[Machine, Any], Any]] = {
     "TUPLE3": lambda machine, _: machine._tuple_of(3),
     "GLOBAL": Machine._global,
     "STACK_GLOBAL": Machine._stack_global,
-    "REDUCE": Machine._reduce,
-    "NEWOBJ": Machine._reduce,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), Machine._reduce),
     "BUILD": Machine._build,
     "BINPERSID": Machine._persistent,
-    "STOP": lambda machine, _: None,
 }
