@@ -2,6 +2,8 @@
 
     python -m demo.photo me.jpg me.png --style cartoon
     python -m demo.photo "holidays/*.jpg" results --style comic --strength 0.8 --skip-existing
+    python -m demo.photo me.jpg me.png --style comic --variation 7 --mix-layer 4
+    python -m demo.photo me.jpg me.png --style comic --reference painting.jpg
 
 Beside every picture a JSON file records how it was made.
 """
@@ -9,29 +11,27 @@ Beside every picture a JSON file records how it was made.
 from __future__ import annotations
 
 import argparse
-import glob
-import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.jobs import Job, plan
 from demo.record import describe_result, write_json
-from engine.errors import ImageError, OptionError, StylizeError
+from engine.errors import ImageError, StylizeError
 from engine.options import StylizeOptions
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     import numpy as np
+    from torch import Tensor
 
     from engine.detect import Face
     from engine.image import Photo
     from engine.library import StyleLibrary
     from engine.pipeline import Stylizer
 
-PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .heic .heif .avif .bmp .tif .tiff .gif".split())
 SUCCESS, SOME_FAILED, USAGE, NO_FACE, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = """\
 exit codes:
@@ -41,19 +41,6 @@ exit codes:
   3    photos were written, but no face was found in any of them
   130  interrupted with Ctrl-C
 """
-
-
-@dataclass(frozen=True)
-class Job:
-    """One photo to read and the PNG to write."""
-
-    source: Path
-    target: Path
-
-    @property
-    def sidecar(self) -> Path:
-        """The JSON file beside the picture."""
-        return self.target.with_suffix(".json")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("input", metavar="IN", help="a photo, a folder, or a glob in quotes")
     parser.add_argument("output", metavar="OUT", help="a .png for one photo, else a folder")
     parser.add_argument("--style", default="cartoon", metavar="NAME", help="style, or ./folder")
+    parser.add_argument("--reference", metavar="FILE", help="draw in the look of this picture")
     parser.add_argument("--skip-existing", action="store_true", help="leave finished results alone")
     add_setup_arguments(parser)
     StylizeOptions.add_arguments(parser)
@@ -87,52 +75,35 @@ def add_setup_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_photos(pattern: str) -> tuple[Path, list[Path]]:
-    """Return (root, photos) of a file, a folder (not its sub-folders) or a glob, sorted.
+@dataclass(frozen=True)
+class Reference:
+    """The look of a reference picture: the name of its file, and its code [1, L, w_dim]."""
 
-    Raises OptionError if there is none.
-    """
-    path = Path(pattern)
-    if path.is_file():
-        return path.parent, [path]
-    if path.is_dir():
-        root, found = path, path.iterdir()
-    else:
-        fixed = [p for p in path.parts[: _first_magic(path)]]
-        root, found = Path(*fixed), map(Path, glob.glob(pattern, recursive=True))
-    photos = sorted(p for p in found if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-    if not photos:
-        accepted = " ".join(sorted(PICTURE_SUFFIXES))
-        raise OptionError(f"no photo at {pattern}; a file, folder or glob of {accepted} is needed")
-    return root, photos
+    name: str
+    ws: Tensor
 
 
-def plan(pattern: str, output: str) -> list[Job]:
-    """Return what to read and where to write it; raises OptionError.
+def read_reference(
+    path: str | None, stylizer: Stylizer, options: StylizeOptions
+) -> Reference | None:
+    """Read the look of a reference picture, None without one; raises StylizeError."""
+    if path is None:
+        return None
+    from tqdm import tqdm
 
-    Below a folder OUT the results keep the folders of a glob. Photos that differ only in their
-    ending, a.jpg and a.png, become a_jpg.png and a_png.png.
-    """
-    root, photos = find_photos(pattern)
-    is_one_file = Path(pattern).is_file() and not Path(output).is_dir()
-    if is_one_file and not output.endswith(("/", os.sep)):
-        jobs = [Job(photos[0], Path(output))]
-        if Path(output).suffix.lower() != ".png":
-            raise OptionError(f"OUT is {output}; results are lossless: end it in .png")
-    else:
-        names = Counter(photo.with_suffix("") for photo in photos)
-        jobs = [
-            Job(photo, Path(output) / _result_name(photo, names).relative_to(root))
-            for photo in photos
-        ]
-    sources = {photo.resolve() for photo in photos}
-    for job in jobs:
-        if job.target.resolve() in sources:
-            raise OptionError(f"{job.target} is one of the photos; choose another OUT")
-    return jobs
+    from engine.image import read_photo
+    from engine.reference import QUICK
+
+    settings = replace(QUICK, path=stylizer.card.path_of(options.attribute))
+    rgb = read_photo(path).rgb
+    with tqdm(total=settings.steps, unit="step", desc="reading the reference") as bar:
+        ws = stylizer.reference(rgb, settings=settings, on_step=lambda step, loss: bar.update())
+    return Reference(Path(path).name, ws)
 
 
-def stylize_file(job: Job, stylizer: Stylizer, options: StylizeOptions) -> int:
+def stylize_file(
+    job: Job, stylizer: Stylizer, options: StylizeOptions, reference: Reference | None = None
+) -> int:
     """Read, stylize and write one photo with its record; return the number of faces found."""
     from engine.image import read_photo, write_png
 
@@ -140,11 +111,14 @@ def stylize_file(job: Job, stylizer: Stylizer, options: StylizeOptions) -> int:
     photo = read_photo(job.source)
     faces = stylizer.detect(photo.rgb)
     _make_folder(job.target.parent)
-    for target, rgb, alpha in _results(job, photo, faces, stylizer, options):
+    for target, rgb, alpha in _results(
+        job, photo, faces, stylizer, options, reference and reference.ws
+    ):
         write_png(target, rgb, alpha)
     record = describe_result(stylizer, options, photo.rgb, faces)
+    named = {"source": job.source.name, "reference": reference and reference.name}
     seconds = round(time.perf_counter() - started, 3)
-    write_json(job.sidecar, {"source": job.source.name, **record, "seconds": seconds})
+    write_json(job.sidecar, {**named, **record, "seconds": seconds})
     return len(faces)
 
 
@@ -199,13 +173,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         stylizer = load_stylizer(arguments, arguments.style)
         options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
         stylizer.card.path_of(options.attribute)
+        reference = read_reference(arguments.reference, stylizer, options)
     except StylizeError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    return _run(jobs, stylizer, options, arguments.skip_existing)
+
+    def work(job: Job) -> int:
+        return stylize_file(job, stylizer, options, reference)
+
+    return _run(jobs, work, stylizer, arguments.skip_existing)
 
 
-def _run(jobs: list[Job], stylizer: Stylizer, options: StylizeOptions, skip_existing: bool) -> int:
+def _run(
+    jobs: list[Job], work: Callable[[Job], int], stylizer: Stylizer, skip_existing: bool
+) -> int:
     from tqdm import tqdm
 
     is_done = [skip_existing and j.target.exists() and j.sidecar.exists() for j in jobs]
@@ -213,7 +194,7 @@ def _run(jobs: list[Job], stylizer: Stylizer, options: StylizeOptions, skip_exis
     print(f"{stylizer.card.name} on {stylizer.runtime.reason}", file=sys.stderr)
     try:
         with tqdm(todo, unit="photo", disable=not todo) as bar:
-            failed, faces = run_batch(bar, lambda j: stylize_file(j, stylizer, options), bar.write)
+            failed, faces = run_batch(bar, work, bar.write)
     except KeyboardInterrupt:
         print("interrupted; finished results are kept", file=sys.stderr)
         return INTERRUPTED
@@ -230,16 +211,18 @@ def _results(
     faces: Sequence[Face],
     stylizer: Stylizer,
     options: StylizeOptions,
+    style_ws: Tensor | None,
 ):
     """Yield (path, rgb, alpha) to write: the photo, or one crop per chosen face."""
     chosen = options.select(len(faces))
     if options.whole_photo or not chosen:
-        rgb = stylizer(photo.rgb, options, faces=faces)
+        rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
         yield job.target, rgb, _fitted_alpha(photo, *rgb.shape[:2])
         return
     for number, index in enumerate(chosen, start=1):
         portrait = stylizer.encode(photo.rgb, [faces[index]])[0]
-        crop = stylizer.crop(portrait, stylizer.render(portrait, options), options)
+        drawn = stylizer.render(portrait, options, style_ws=style_ws)
+        crop = stylizer.crop(portrait, drawn, options)
         name = job.target.name if number == 1 else f"{job.target.stem}-face{number}.png"
         yield job.target.with_name(name), crop, None
 
@@ -251,18 +234,6 @@ def _fitted_alpha(photo: Photo, height: int, width: int) -> np.ndarray | None:
         return photo.alpha
     grey = photo.alpha[:, :, None].repeat(3, axis=2)
     return resize(grey, height, width)[:, :, 0]
-
-
-def _first_magic(path: Path) -> int:
-    magic = (i for i, part in enumerate(path.parts) if glob.has_magic(part))
-    return next(magic, len(path.parts) - 1)
-
-
-def _result_name(photo: Path, names: Counter) -> Path:
-    plain = photo.with_suffix("")
-    if names[plain] > 1:
-        plain = plain.with_name(f"{photo.stem}_{photo.suffix[1:]}")
-    return plain.with_name(plain.name + ".png")
 
 
 def _make_folder(folder: Path) -> None:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.photo import add_setup_arguments, find_photos, load_stylizer
+from demo.jobs import find_photos
+from demo.photo import add_setup_arguments, load_stylizer
 from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from engine.card import (
     ATTRIBUTE_FILE,
     DETECTOR_FILE,
+    DISCRIMINATOR_FILE,
     ENCODER_SPACES,
     GENERATOR_FILE,
 )
@@ -22,6 +24,7 @@ from engine.errors import CheckpointError, PackError
 from engine.latent import map_zplus
 from engine.models.attribute import AttributeClassifier, attribute_from_state
 from engine.models.detector import FaceNetwork, detector_from_state
+from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import Pack, State
@@ -62,6 +65,22 @@ class Base:
     def encoder(self) -> nn.Module | None:
         """The encoder of the pack's own space, None without one."""
         return self.encoders.get(self.pack.card.encoder_space)
+
+    @cached_property
+    def discriminator(self) -> Discriminator:
+        """The source's discriminator, read on first use: inversions see with its eyes.
+
+        Raises PackError where the pack has none.
+        """
+        if not self.pack.has(DISCRIMINATOR_FILE):
+            raise PackError(
+                f"base pack {self.pack.folder} has no {DISCRIMINATOR_FILE}, which inversions "
+                "compare pictures with; import the base again from a file with its discriminator"
+            )
+        clamp = self.pack.card.conv_clamp
+        state = self.pack.state(DISCRIMINATOR_FILE)
+        network = build(self.pack, DISCRIMINATOR_FILE, discriminator_from_state, state, clamp)
+        return freeze(network, self.runtime)
 
     def encoder_into(self, space: str) -> nn.Module:
         """Return the encoder into a space; PackError where the pack has none."""

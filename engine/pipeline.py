@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from engine.latent import map_zplus, reparameterize, truncate
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.portraits import Portrait, central_square, encode_face, is_usable
+from engine.reference import reference_codes
 from engine.runtime import Runtime, memory_guard
 from engine.style import Style
 
@@ -174,6 +176,7 @@ class Stylizer:
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
         faces: Sequence[Face] | None = None,
+        style_ws: Tensor | None = None,
     ) -> np.ndarray:
         """Stylize a photo uint8 [H, W, 3], one face at a time: 40 need no more memory than one.
 
@@ -186,7 +189,7 @@ class Stylizer:
         whole = replace(options, output_size=0)
         picture = rgb
         for portrait in self._portraits(rgb, chosen, should_stop):
-            crop = self.render(portrait, options, should_stop)
+            crop = self.render(portrait, options, should_stop, style_ws)
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             picture = self.paste(picture, [portrait], [crop], whole)
@@ -224,6 +227,16 @@ class Stylizer:
                 ws = map_zplus(mapping, z_plus.to(device))
             ws = truncate(ws, mapping.w_avg, options.truncation_psi)
             yield ws if portrait.edit is None else ws + portrait.edit.to(ws)
+
+    def reference(
+        self, rgb: np.ndarray, faces: Sequence[Face] | None = None, **settings: Any
+    ) -> Tensor:
+        """Read the look of a reference picture as a code for `style_ws`, [1, L, w_dim].
+
+        `faces` as in `encode`, `settings` as in `engine.reference.reference_codes`.
+        """
+        faces = self.detect(rgb) if faces is None else faces
+        return reference_codes(self.style, rgb, faces, **settings)
 
     def most_typical(self, pictures: np.ndarray) -> int:
         """Return which of uint8 [n, R, R, 3] has the smallest mean distance to all the others."""

@@ -152,10 +152,15 @@ class Style:
         weights[:mix_layer] = 0
         return weights
 
+    @property
+    def has_style_encoder(self) -> bool:
+        """Whether the style reads references by itself (BlendGAN)."""
+        return self.pack.has(STYLE_ENCODER_FILE)
+
     @cached_property
     def style_encoder(self) -> StyleEncoder | None:
         """BlendGAN's style encoder, read on first use: the public one has 1.25 GB."""
-        if not self.pack.has(STYLE_ENCODER_FILE):
+        if not self.has_style_encoder:
             return None
         encoder = build(self.pack, STYLE_ENCODER_FILE, style_encoder_from_state)
         return freeze(encoder, self.base.runtime)

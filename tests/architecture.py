@@ -22,8 +22,8 @@ ENGINE_PARTS = (
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
     *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack"),
-    *("engine.catalogue", "engine.download"),
-    *("engine.base", "engine.style", "engine.library", "engine.portraits"),
+    *("engine.catalogue", "engine.download", "engine.importing"),
+    *("engine.base", "engine.style", "engine.library", "engine.portraits", "engine.reference"),
 )
 MAY_IMPORT = {
     "engine": ENGINE_PARTS,
@@ -47,6 +47,10 @@ MAY_IMPORT = {
     "engine.catalogue": ("engine.errors",),
     "engine.download": (
         *("engine.download", "engine.catalogue", "engine.errors", "engine.runtime"),
+    ),
+    "engine.importing": (
+        *("engine.importing", "engine.checkpoints", "engine.card", "engine.pack"),
+        *("engine.models", "engine.errors"),
     ),
     "engine.card": ("engine.errors", "engine.options"),
     "engine.pack": ("engine.card", "engine.errors", "engine.runtime"),

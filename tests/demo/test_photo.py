@@ -6,17 +6,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from demo import photo as command
+from demo.jobs import plan
 from engine import pack
 from engine.detect import face_from_points
 from engine.errors import OptionError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
+from engine.reference import QUICK
 from tests.packs import RESOLUTION, write_packs
 
 
@@ -118,6 +121,19 @@ def test_one_photo_without_a_face_among_others(run, tmp_path):
     assert run(tmp_path / "in", tmp_path / "out")[0] == 0
 
 
+def test_a_reference_changes_the_look_and_is_recorded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.reference.QUICK", replace(QUICK, steps=3))
+    photo, look = write(tmp_path / "in.jpg"), tmp_path / "look.png"
+    noise = np.random.default_rng(3).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(noise).save(look)
+    plain, referred = tmp_path / "plain.png", tmp_path / "referred.png"
+    assert run(photo, plain)[0] == 0
+    assert run(photo, referred, "--reference", look, "--mix-layer", "0")[0] == 0
+    assert not np.array_equal(np.array(Image.open(plain)), np.array(Image.open(referred)))
+    records = [json.loads(path.with_suffix(".json").read_text()) for path in (plain, referred)]
+    assert [record["reference"] for record in records] == [None, "look.png"]
+
+
 def test_alpha_comes_back_at_the_output_size(run, tmp_path):
     source = write(tmp_path / "in.png", color=(200, 100, 50, 128))
     assert run(source, tmp_path / "out.png", "--output-size", "32")[0] == 0
@@ -195,12 +211,12 @@ def test_plans(tmp_path):
     write(tmp_path / "in" / "a.png")
     write(tmp_path / "in" / "deep" / "b.JPG", format="JPEG")
     out = tmp_path / "out"
-    names = [job.target.relative_to(out).as_posix() for job in command.plan(f"{tmp_path}/in", out)]
+    names = [job.target.relative_to(out).as_posix() for job in plan(f"{tmp_path}/in", out)]
     assert names == ["a_jpg.png", "a_png.png"]
-    deep = command.plan(f"{tmp_path}/in/**/*", str(out))
+    deep = plan(f"{tmp_path}/in/**/*", str(out))
     names = [job.target.relative_to(out).as_posix() for job in deep]
     assert names == ["a_jpg.png", "a_png.png", "deep/b.png"]
-    (job,) = command.plan(str(tmp_path / "in" / "a.jpg"), str(out) + "/")
+    (job,) = plan(str(tmp_path / "in" / "a.jpg"), str(out) + "/")
     assert job.target == out / "a.png"
 
 
@@ -218,7 +234,7 @@ def test_plans_that_are_refused(tmp_path, monkeypatch, source, target, expected)
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.png")
     with pytest.raises(OptionError) as error:
-        command.plan(source, target)
+        plan(source, target)
     assert expected in str(error.value)
 
 
