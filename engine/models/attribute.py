@@ -36,13 +36,16 @@ class AttributeClassifier(nn.Module):
 
     def forward(self, mu: Tensor) -> Tensor:
         """Posterior means [N, L, z_dim] -> probabilities of the attributes [N, A]."""
-        return self.logits(mu).softmax(dim=1)
+        return self.logits(unit_codes(mu.float())).softmax(dim=1)
 
-    def logits(self, mu: Tensor) -> Tensor:
-        """Return what `forward` takes the softmax of, [N, A]."""
-        mu = mu.float()
-        unit = mu * (mu.square().mean(dim=2, keepdim=True) + 1e-8).rsqrt()
-        return nn.functional.linear(unit.flatten(1), self.weight.flatten(1), self.bias)
+    def logits(self, codes: Tensor) -> Tensor:
+        """Codes of unit RMS [N, L, z_dim] -> what `forward` takes the softmax of, [N, A]."""
+        return nn.functional.linear(codes.flatten(1), self.weight.flatten(1), self.bias)
+
+
+def unit_codes(mu: Tensor) -> Tensor:
+    """Bring every code of `mu` [N, L, z_dim] to unit root mean square."""
+    return mu * (mu.square().mean(dim=2, keepdim=True) + 1e-8).rsqrt()
 
 
 def attribute_from_state(state: Mapping[str, Tensor]) -> AttributeClassifier:
