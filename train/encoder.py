@@ -20,7 +20,7 @@ from engine.card import ENCODER_FILE
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
 from engine.models.encoder import FeaturePyramidEncoder
-from engine.models.irse import ArcFace, identity_crop
+from engine.models.irse import ArcFace, arcface_from_state, identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime, pick_runtime
@@ -205,10 +205,8 @@ def _new_encoder(
 def _identity(config: EncoderConfig, runtime: Runtime) -> ArcFace | None:
     if not config.identity:
         return None
-    network = ArcFace()
     state = torch.load(config.identity, map_location="cpu", weights_only=True)
-    network.load_state_dict(state, strict=False)  # old files lack num_batches_tracked
-    return network.to(runtime.device).eval().requires_grad_(False)
+    return arcface_from_state(state).to(runtime.device)
 
 
 def cosine_fall(progress: float) -> float:
