@@ -125,8 +125,11 @@ def read_npy(stream: BinaryIO, read_objects: Callable[[BinaryIO], Any]) -> Any:
 
 def read_npz(archive: zipfile.ZipFile, read_objects: Callable[[BinaryIO], Any]) -> dict[str, Any]:
     """Return the arrays of an archive whose sizes were checked, by their names."""
-    names = [name for name in archive.namelist() if name.endswith(".npy")]
-    return {
-        name.removesuffix(".npy"): read_npy(io.BytesIO(archive.read(name)), read_objects)
-        for name in names
-    }
+    arrays = {}
+    for entry in archive.infolist():
+        if entry.filename.endswith(".npy"):
+            with archive.open(entry) as file:
+                # With a limit: read() alone unpacks a gigabyte, whatever size the entry declares.
+                stream = io.BytesIO(file.read(entry.file_size))
+            arrays[entry.filename.removesuffix(".npy")] = read_npy(stream, read_objects)
+    return arrays

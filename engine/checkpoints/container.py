@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,7 +49,8 @@ _PAGE_STARTS = (
 # What a broken file makes the parsers of Python, numpy and torch raise.
 _DAMAGE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, MemoryError),
-    *(struct.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, SafetensorError),
+    *(struct.error, zipfile.BadZipFile, RuntimeError, SafetensorError),
+    *(SyntaxError, tokenize.TokenError, zlib.error),
 )
 
 

@@ -11,6 +11,7 @@ from engine.checkpoints.values import shortened
 from engine.errors import CheckpointError
 
 ZIP_START = b"PK\x03\x04"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MAX_DIRECTORY_BYTES = 16 << 20
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
@@ -22,23 +23,24 @@ _INCOMPLETE = "the zip archive breaks off: the download is incomplete, get the f
 def open_zip(path: Path, content: mmap.mmap) -> zipfile.ZipFile:
     """Open an archive after comparing its declared sizes with the file; raises CheckpointError.
 
-    Stored entries have to lie within the file. Compressed ones may in all unpack to twenty times
-    the file and 64 MB.
+    Stored entries have to lie within the file; all together may unpack to twenty times the file
+    and 64 MB.
     """
     _check_directory(content)
     archive = zipfile.ZipFile(path)
     unpacked = 0
     for entry in archive.infolist():
-        if entry.flag_bits & 1 or ".." in PurePosixPath(entry.filename).parts:
-            raise CheckpointError(
-                f"its entry {shortened(entry.filename)} is encrypted or leads out"
-            )
+        name = shortened(entry.filename)
+        if entry.flag_bits & 1 or entry.compress_type not in _METHODS:
+            raise CheckpointError(f"its entry {name} is encrypted or packed in a rare way")
+        if ".." in PurePosixPath(entry.filename).parts:
+            raise CheckpointError(f"its entry {name} leads out of the archive; it is hostile")
         is_stored = entry.compress_type == zipfile.ZIP_STORED
-        unpacked += 0 if is_stored else entry.file_size
+        unpacked += entry.file_size
         if entry.compress_size > len(content) or (is_stored and entry.file_size > len(content)):
             raise CheckpointError(
-                f"its entry {shortened(entry.filename)} claims {entry.file_size:,} bytes, the file "
-                f"has {len(content):,}: it is damaged or hostile; get the file again"
+                f"its entry {name} claims {entry.file_size:,} bytes, the file has "
+                f"{len(content):,}: it is damaged or hostile; get the file again"
             )
     if unpacked > 20 * len(content) + (64 << 20):
         raise CheckpointError(
