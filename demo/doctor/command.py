@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from demo.photo import add_setup_arguments
+from engine.card import FRAMINGS
 from engine.errors import StylizeError
 
 FAILED, INTERRUPTED = 1, 130
@@ -44,7 +45,8 @@ examples:
   python -m demo.doctor import toon.pkl --base ffhq --swap-resolution 16
   python -m demo.doctor import blendgan.pt psp_encoder.pt --name blendgan
 
-Files that belong together are named together. Nothing in them is executed.
+Files that belong together are named together. Nothing in them is executed. A file whose generator
+differs from that of its base becomes a style, any other a base.
 """
 
 
@@ -71,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("--yes", action="store_true", help="accept the licence without a question")
     _add_folder(fetch)
     fetch.set_defaults(run=_fetch)
+    _add_import(commands)
     return parser
 
 
@@ -85,6 +88,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    parser = _formatted(
+        commands.add_parser, "import", help="turn foreign weights into packs", epilog=IMPORT_EPILOG
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="checkpoints of other projects")
+    parser.add_argument("--kind", metavar="KIND", help="of a file whose names fit several kinds")
+    parser.add_argument("--name", metavar="NAME", help="of the pack (default: that of the file)")
+    parser.add_argument("--base", metavar="PACK", help="base that the files belong to")
+    parser.add_argument("--attributes", metavar="A,B", default="", help="names of attribute paths")
+    parser.add_argument(
+        *("--swap-resolution",),
+        type=int,
+        metavar="R",
+        help="take the photo's features at R px (UI2I, FaceStylor)",
+    )
+    parser.add_argument("--framing", choices=FRAMINGS, default="ffhq", help="of a new base")
+    parser.add_argument("--licence", metavar="TEXT", help="what the publisher of the files says")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where packs go (default $STYLIZE_HOME/packs)"
+    )
+    parser.set_defaults(run=_import)
 
 
 def _formatted(make, *names: str, **settings) -> argparse.ArgumentParser:
@@ -120,3 +146,9 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from demo.doctor.weights import fetch_weights
 
     return fetch_weights(arguments.names, arguments.folder, is_agreed=arguments.yes)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from demo.doctor.imports import import_files
+
+    return import_files(arguments)
