@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from engine.errors import OptionError
 
 MAXIMUM_SEED = 2**31 - 1
+_EDIT = re.compile(r"(\d{1,3}):([-+]?\d{1,4}(?:\.\d{1,4})?)(?:@(\d{1,2})-(\d{1,2}))?")
 
 
 @dataclass(frozen=True)
@@ -189,10 +191,20 @@ class StylizeOptions:
         step=4,
     )
 
+    edits: str = _option(
+        "none",
+        "Edits",
+        "steps along semantic directions as DIRECTION:AMOUNT, of some layers with @FIRST-LAST: "
+        "0:3 or 0:-2.5@0-3,4:1",
+        choices=("none",),
+        choices_only=False,
+    )
+
     def __post_init__(self) -> None:
         for option in self.describe().values():
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
         self._check_faces()
+        self.list_edits()
 
     def _check_faces(self) -> None:
         are_numbers = all(n.isascii() and n.isdigit() for n in self.faces.split(","))
@@ -214,6 +226,20 @@ class StylizeOptions:
         return [
             index for index in dict.fromkeys(map(int, self.faces.split(","))) if index < num_faces
         ]
+
+    def list_edits(self) -> list[tuple[int, float, range | None]]:
+        """Return (direction, amount, layers or None for all) of each edit; raises OptionError."""
+        found = []
+        for text in self.edits.split(",") if self.edits != "none" else ():
+            match = _EDIT.fullmatch(text.strip())
+            if not match or (match[3] and int(match[3]) > int(match[4])):
+                raise OptionError(
+                    f"edits has {text.strip()!r}; accepted is DIRECTION:AMOUNT, or with layers "
+                    "DIRECTION:AMOUNT@FIRST-LAST, such as 0:-2.5@0-3: change --edits"
+                )
+            layers = range(int(match[3]), int(match[4]) + 1) if match[3] else None
+            found.append((int(match[1]), float(match[2]), layers))
+        return found
 
     @classmethod
     def describe(cls) -> dict[str, OptionField]:

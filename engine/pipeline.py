@@ -226,7 +226,8 @@ class Stylizer:
                 z_plus = reparameterize(portrait.mu, portrait.logvar, generator)
                 ws = map_zplus(mapping, z_plus.to(device))
             ws = truncate(ws, mapping.w_avg, options.truncation_psi)
-            yield ws if portrait.edit is None else ws + portrait.edit.to(ws)
+            ws = ws if portrait.edit is None else ws + portrait.edit.to(ws)
+            yield self.style.edited(ws, options.list_edits())
 
     def reference(
         self, rgb: np.ndarray, faces: Sequence[Face] | None = None, **settings: Any

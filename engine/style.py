@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from engine import sefa
 from engine.base import Base, build, check_layout, freeze
 from engine.card import BLEND_FILE, GENERATOR_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
 from engine.errors import OptionError, PackError
@@ -34,6 +35,7 @@ from engine.surgery import blend_layers, interpolate
 
 NUM_KEPT_NETWORKS = 3
 STRENGTH_STEPS = 100
+NUM_DIRECTIONS = 64
 SAMPLES_OF_AVERAGE = 4096  # of the mapping, where a file does not say its average
 
 
@@ -151,6 +153,32 @@ class Style:
         weights = 1 - self._face_weights
         weights[:mix_layer] = 0
         return weights
+
+    def edited(self, ws: Tensor, edits: Sequence[tuple[int, float, range | None]]) -> Tensor:
+        """Move codes [N, L, w_dim] along semantic directions of the source (SeFa).
+
+        Args:
+            ws: the codes.
+            edits: (number of the direction, amount, layers or None for all), added up.
+
+        Raises:
+            OptionError: no such direction or layer.
+        """
+        for number, amount, layers in edits:
+            if number >= len(self.directions.vectors):
+                raise OptionError(
+                    f"edits has direction {number}; accepted are 0 .. "
+                    f"{len(self.directions.vectors) - 1}: change --edits"
+                )
+            ws = sefa.edit(ws, self.directions.vectors[number], amount, layers)
+        return ws
+
+    @cached_property
+    def directions(self) -> sefa.Directions:
+        """The most visible semantic directions of the source generator, as genforce/sefa's."""
+        state = self.base.generator.state_dict()
+        count = min(NUM_DIRECTIONS, self.base.generator.synthesis.w_dim)
+        return sefa.directions(state, definition="sefa", count=count)
 
     @property
     def has_style_encoder(self) -> bool:

@@ -60,7 +60,7 @@ MAY_IMPORT = {
     ),
     "engine.style": (
         *("engine.base", "engine.card", "engine.pack", "engine.models", "engine.surgery"),
-        *("engine.latent", "engine.errors"),
+        *("engine.latent", "engine.sefa", "engine.errors"),
     ),
     "engine.library": (
         *("engine.base", "engine.card", "engine.pack", "engine.style"),

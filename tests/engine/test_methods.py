@@ -285,3 +285,18 @@ def test_edits_add_up_and_leave_the_portrait_alone(library):
     assert portrait.edit is None
     twice = edited.edited(-change)
     assert np.abs(stylizer.render(twice).astype(int) - stylizer.render(portrait)).max() <= 1
+
+
+def test_edits_by_text_are_steps_along_the_directions(library):
+    stylizer = load(library)
+    portrait = stylizer.encode(photo())[0]
+    direction = stylizer.style.directions.vectors[1]
+    change = torch.zeros(1, NUM_WS, CODE)
+    change[:, 2:4] = 3 * direction
+    by_text = stylizer.render(portrait, StylizeOptions(edits="1:3@2-3"))
+    assert np.array_equal(by_text, stylizer.render(portrait.edited(change)))
+    assert different(by_text, stylizer.render(portrait))
+    with pytest.raises(OptionError, match="direction 99; accepted are 0 .. 15"):
+        stylizer.render(portrait, StylizeOptions(edits="99:1"))
+    with pytest.raises(OptionError, match="layers"):
+        stylizer.render(portrait, StylizeOptions(edits="0:1@0-18"))

@@ -34,6 +34,8 @@ def test_defaults_and_json_round_trip():
         ({"faces": "-1"}, "faces is '-1'"),
         ({"whole_photo": 1}, "true or false"),
         ({"attribute": ""}, "attribute is ''"),
+        ({"edits": "age"}, "edits has 'age'; accepted is DIRECTION:AMOUNT"),
+        ({"edits": "0:1@5-2"}, "edits has '0:1@5-2'"),
         ({"strenght": 1}, "unknown option 'strenght'"),
     ],
 )
@@ -53,6 +55,12 @@ def test_selection_of_faces():
     assert StylizeOptions(faces="largest").select(3) == [0]
     assert StylizeOptions(faces="largest").select(0) == []
     assert StylizeOptions(faces="2,0,2,9").select(3) == [2, 0]
+
+
+def test_edits_are_a_list_of_steps():
+    assert StylizeOptions().list_edits() == []
+    edits = StylizeOptions(edits="0:-2.5@0-3, 4:1").list_edits()
+    assert edits == [(0, -2.5, range(4)), (4, 1.0, None)]
 
 
 def test_every_option_has_a_flag():
