@@ -6,7 +6,7 @@ A test that needs ../shared asks for `shared` or `golden`; it skips with a reaso
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -34,11 +34,6 @@ class Golden:
     case: str
     spec: dict
     folder: Path
-
-    def part(self, *prefixes: str) -> "Golden":
-        """The same case with the tensors only whose names start so: not all fit in memory."""
-        tensors = {k: v for k, v in self.spec["tensors"].items() if k.startswith(prefixes)}
-        return replace(self, spec={**self.spec, "tensors": tensors})
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:

@@ -34,8 +34,7 @@ class Checkpoint:
             order of the generator's paths, `conv_clamp`, `resolution` in px.
         parts: tensors by our names for each network: `generator`, `discriminator`, `encoder`,
             `identity`, `style_encoder`, `style_mapping`; or a tensor: `blend_weights` [L],
-            `codes` and UI2I's `weight` ([N, 512] or [N, L, 512]), `directions` [512, 512],
-            `w_avg` [512].
+            `codes` and UI2I's `weight` ([N, 512] or [N, L, 512]), `directions` [512, 512].
         notes: what was added, left out or changed, one sentence each.
     """
 

@@ -57,7 +57,7 @@ def read_psp(tree: Tree) -> Found:
     """Encoder to W or W+ with the mean code it adds, and the generator it was trained for."""
     encoder = _encoder(tree)
     to_w = _is_backbone(encoder) and "output_layer_2.3.weight" not in encoder
-    found = _with_decoder(tree, encoder, tree.latent_avg())
+    found = _with_decoder(tree, encoder, rosinality.centre(tree))
     return _adding_mean(tree, found, "w" if to_w else "w+")
 
 
@@ -80,7 +80,10 @@ def read_agilegan(tree: Tree) -> Found:
     The file's latent_avg is dropped: AgileGAN's code loads it and never adds it.
     """
     found = _with_decoder(tree, _encoder(tree), None)
-    return replace(found, config={**found.config, "encoder_space": "z+"})
+    notes = found.notes
+    if tree.latent_avg() is not None:
+        notes += ("latent_avg left out: AgileGAN's codes are used without it",)
+    return replace(found, config={**found.config, "encoder_space": "z+"}, notes=notes)
 
 
 def read_facestylor(tree: Tree) -> Found:
@@ -90,10 +93,10 @@ def read_facestylor(tree: Tree) -> Found:
     return replace(found, notes=(*found.notes, note))
 
 
-def _with_decoder(tree: Tree, encoder: State, latent_avg: Tensor | None) -> Found:
-    """Encoder and decoder as they are; heads beyond the decoder's layers are dropped.
+def _with_decoder(tree: Tree, encoder: State, w_avg: Tensor | None) -> Found:
+    """Encoder and decoder; heads beyond the decoder's layers are dropped.
 
-    latent_avg: the mean w where the file's mean code is one of W.
+    w_avg: the decoder's mean w where the file tells it; codes of Z+ have another mean.
     """
     state = _table(tree)
     decoder = under(state, "decoder.")
@@ -108,8 +111,7 @@ def _with_decoder(tree: Tree, encoder: State, latent_avg: Tensor | None) -> Foun
             "known: is it of another project?"
         )
     elif decoder:
-        mean = rosinality.centre(tree) if latent_avg is not None else None
-        generator, notes = rosinality.generator(decoder, mean)
+        generator, notes = rosinality.generator(decoder, w_avg)
     else:
         return Found({"encoder": encoder})
     encoder, dropped = _fitting(encoder, generator)

@@ -85,7 +85,7 @@ def refuse_unusual(tree: Tree, place: str) -> None:
     Raises:
         CheckpointError: the network is conditional or has such a setting.
     """
-    if any(n in tree.states[place] for n in ("mapping.embed.weight", "mapping/LabelConcat/weight")):
+    if any("mapping.embed." in name or "/Label" in name for name in tree.states[place]):
         raise CheckpointError(
             "this network is conditional (it draws classes, c_dim > 0); only unconditional "
             "StyleGAN2 is supported: choose a model without labels"

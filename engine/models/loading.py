@@ -29,7 +29,8 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], kind: str) -> N
     problems += [f"{k} is missing" for k in own if k not in state and not k.endswith(counter)]
     problems += [f"{key} is unexpected" for key in state if key not in own]
     if problems:
-        listed = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
+        more = len(problems) - 8
+        listed = "; ".join(problems[:8]) + (f" and {more} more" if more > 0 else "")
         raise CheckpointError(
             f"these weights do not fit {kind}: {listed}; the file is incomplete or of another kind"
         )

@@ -8,7 +8,7 @@ import torch
 from engine.errors import CheckpointError, ImageError
 from engine.models.backbone_encoder import WEncoder, WPlusEncoder
 from engine.models.encoder import encoder_from_state
-from tests.engine.test_encoder import as_tensors, pictures, public_keys
+from tests.engine.test_encoder import pictures, public_keys
 
 TINY = {"input_size": 32, "widths": (4, 4, 6, 8, 12), "units": (1, 2, 1, 1)}
 
@@ -72,11 +72,3 @@ def test_full_size_has_the_public_names_and_shapes(shared: Path, name, kind, siz
         encoder = kind(*sizes)
     ours = {key: str(tuple(value.shape)) for key, value in encoder.state_dict().items()}
     assert ours == public_keys(shared, name)
-
-
-@pytest.mark.slow
-def test_golden_psp_w_encoder(golden):
-    case = golden("psp_w_encoder")
-    encoder = encoder_from_state(as_tensors(case.weights, "encoder.")).eval()
-    with torch.no_grad():
-        case.check("codes", encoder(torch.from_numpy(case.inputs["image"])))

@@ -3,8 +3,10 @@
 Written from the other side than the reader: by walking our modules, not by translating names.
 """
 
+import pickle
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from engine.checkpoints import Record
 from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.stylegan2 import Generator, SynthesisLayer, ToRGB
+from tests.engine.checkpoints.foreign import live_in
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
 SIZE, DIM, NUM_WS = 32, 16, 8
@@ -204,6 +207,40 @@ def tensorflow_record(variables: dict[str, Tensor], components: dict | None = No
     state = {"version": 4, "static_kwargs": {"resample_kernel": [1, 3, 3, 1]}}
     state |= {"variables": list(variables.items()), "components": components or {}}
     return Record("dnnlib.tflib.network", "Network", state)
+
+
+def pickled(monkeypatch: pytest.MonkeyPatch, data: object) -> bytes:
+    """A pickle with objects of NVIDIA's classes in the place of the records of them."""
+
+    def _reconstruct_persistent_obj(meta: dict) -> None:
+        raise AssertionError("only its name is used")
+
+    class Network:
+        def __init__(self, state: dict) -> None:
+            self.__dict__ = state
+
+    class Persistent:
+        def __init__(self, name: str, state: dict) -> None:
+            self.meta = {"type": "class", "version": 6, "module_src": "raise SystemExit"}
+            self.meta |= {"class_name": name, "state": state}
+
+        def __reduce__(self) -> tuple:
+            return _reconstruct_persistent_obj, (self.meta,)
+
+    live_in(monkeypatch, "torch_utils.persistence", _reconstruct_persistent_obj)
+    live_in(monkeypatch, "dnnlib.tflib.network", Network)
+
+    def theirs(value: object) -> object:
+        if isinstance(value, Record):
+            state = theirs(value.state)
+            return Network(state) if "tflib" in value.module else Persistent(value.name, state)
+        if isinstance(value, dict):
+            return {name: theirs(inner) for name, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(theirs, value))
+        return value
+
+    return pickle.dumps(theirs(data), protocol=4)
 
 
 def _tensorflow_mapping(network: Generator) -> dict[str, Tensor]:

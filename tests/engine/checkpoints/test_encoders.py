@@ -150,6 +150,7 @@ def test_agilegan_never_adds_the_mean_code():
     file = {"state_dict": pair(theirs), "opts": PSP, "latent_avg": MEAN}
     checkpoint = recognised(file)
     assert checkpoint.kind == "agilegan-encoder" and checkpoint.config["encoder_space"] == "z+"
+    assert checkpoint.notes[-1].startswith("latent_avg left out")
     same_codes(checkpoint, theirs)
     ours = checkpoint.build()["encoder"]
     for mine, their in zip(ours.posterior(photos()), theirs.posterior(photos()), strict=True):

@@ -128,6 +128,22 @@ def test_nvidia_pickle(clamp: float | None):
     same_scores(networks["discriminator"])
 
 
+def test_files_as_nvidias_programs_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "network.pkl"
+    record = layouts.nvidia_record(layouts.tiny_generator(conv_clamp=2), "Generator", {}, 2)
+    path.write_bytes(layouts.pickled(monkeypatch, {"G_ema": record, "augment_pipe": None}))
+    checkpoint = read(path)
+    assert checkpoint.kind == "nvidia"
+    same_pictures(checkpoint.build()["generator"], layouts.tiny_generator(conv_clamp=2))
+
+    variables = {n: v.numpy() for n, v in layouts.tensorflow_variables(G).items()}
+    networks = [layouts.tensorflow_record(variables) for _ in range(3)]
+    path.write_bytes(layouts.pickled(monkeypatch, tuple(networks)))
+    checkpoint = read(path)
+    assert checkpoint.kind == "nvidia-tf"
+    same_pictures(checkpoint.build()["generator"])
+
+
 def test_nvidia_settings_are_honoured():
     asked = {"synthesis_kwargs": {"conv_clamp": 2}}
     record = layouts.nvidia_record(G, "Generator", asked, None)
@@ -252,8 +268,14 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed():
         recognised({"g_ema": state | {"convs.3.activate.bias": torch.zeros(3)}})
     with pytest.raises(CheckpointError, match=r"noise.weight is \[2\]; at most the last 0 axes"):
         recognised({"g_ema": state | {"convs.3.noise.weight": torch.zeros(2)}})
-    with pytest.raises(CheckpointError, match=r"b16.torgb.bias is missing"):
+    with pytest.raises(CheckpointError, match=r"b16.torgb.bias is missing; the file is incomplete"):
         recognised({"g_ema": {n: v for n, v in state.items() if n != "to_rgbs.1.bias"}})
+    with pytest.raises(CheckpointError, match=r"is missing and 1 more; the file"):
+        lost = {f"convs.{i}.activate.bias" for i in range(6)} | {
+            f"to_rgbs.{k}.bias" for k in range(3)
+        }
+        poor = {n: v for n, v in state.items() if n not in lost}
+        recognised({"g_ema": poor, "latent_avg": W_AVG})
     with pytest.raises(CheckpointError, match=r"synthesis.b8.conv1.bias holds 1 NaN"):
         broken = state["convs.1.activate.bias"].clone()
         broken[2] = float("nan")
