@@ -34,13 +34,14 @@ def import_files(arguments: argparse.Namespace) -> int:
     )
     packs = plan(checkpoints, wishes)
     _leave_embedded_alone(packs)
+    is_new = [new.folder is None for new in packs]
     saved = save(packs, folder)
+    del checkpoints, packs, wishes  # gigabytes, and the networks are built once more now
     try:
         _try_out(saved, library)
     except StylizeError:
-        for new, pack in zip(packs, saved, strict=True):
-            if new.folder is None:
-                shutil.rmtree(pack.folder)
+        for pack in (pack for pack, new in zip(saved, is_new, strict=True) if new):
+            shutil.rmtree(pack.folder)
         raise
     for pack in saved:
         print(f"\n{pack.card.name}: {pack.card.kind} pack in {pack.folder}")

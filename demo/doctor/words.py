@@ -44,6 +44,8 @@ def explain_licence(licence: str) -> str:
     if not licence:
         return "not stated, so all rights are reserved: ask the author before you publish pictures"
     text = licence.lower()
+    if "all rights reserved" in text:
+        return f"{licence}: ask the author before you publish pictures"
     if any(word in text for word in _FORBIDDING):
         return f"{licence}: not for commercial use"
     for name, meaning in _FREE.items():

@@ -91,6 +91,7 @@ def test_settings_and_record(show, packs):
         ("S-Lab License 1.0 (non-commercial)", "not for commercial use"),
         ("MIT code, weights for research only", "not for commercial use"),
         ("", "all rights are reserved"),
+        ("none stated, all rights reserved", "ask the author"),
         ("ACME Licence", "read it before you publish"),
     ],
 )
