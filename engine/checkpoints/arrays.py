@@ -30,7 +30,7 @@ class Type(Shell):
     def build(self, state: Any, spend: Callable[[int], None]) -> None:
         """Take the byte order, the second of numpy's eight state values."""
         if state[1] not in ("<", ">", "|", "="):
-            raise CheckpointError(f"an array has the byte order {shortened(repr(state[1]))}")
+            raise CheckpointError(f"an array has the byte order {shortened(state[1])}")
         self.order = state[1]
 
     @property
@@ -44,7 +44,7 @@ class Type(Shell):
         if type(self.code) is str and (_NUMBERS.fullmatch(self.code) or _TEXT.fullmatch(self.code)):
             return np.dtype(self.code).newbyteorder(self.order)
         raise CheckpointError(
-            f"an array holds elements of type {shortened(repr(self.code))}; numbers are accepted"
+            f"an array holds elements of type {shortened(self.code)}; numbers are accepted"
         )
 
     def settle(self, settle: Callable[[Any], Any], spend: Callable[[int], None]) -> str:
@@ -86,13 +86,13 @@ def dtype_of(kind: Any) -> np.dtype:
 
 def array_over(data: Any, dtype: np.dtype, shape: Any, is_fortran: bool) -> np.ndarray:
     """Return an array on top of `data`, whose length has to fit the shape exactly."""
-    if not all(type(n) is int and n >= 0 for n in shape) or len(shape) > 16:
-        raise CheckpointError(f"an array has the shape {shortened(shape)}")
+    if not all(type(n) is int and 0 <= n < 2**48 for n in shape) or len(shape) > 16:
+        raise CheckpointError("an array's shape is not made of whole numbers; the file is damaged")
     expected = math.prod(shape) * dtype.itemsize
     if expected != len(data):
         raise CheckpointError(
-            f"an array of shape {shortened(shape)} takes {shortened(expected)} bytes and has "
-            f"{len(data):,}; the file is incomplete or damaged"
+            f"an array of shape {list(shape)} takes {expected:,} bytes and has {len(data):,}; "
+            "the file is incomplete or damaged"
         )
     order = "F" if is_fortran else "C"
     return np.frombuffer(data, dtype).reshape(shape, order=order)

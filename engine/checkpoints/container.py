@@ -96,7 +96,7 @@ def _map(path: Path) -> mmap.mmap:
     if not path.exists():
         raise CheckpointError("there is no such file; check the name")
     if not path.is_file() or not path.stat().st_size:
-        raise CheckpointError(f"it is empty: {_AGAIN}")
+        raise CheckpointError(f"it is empty or no file: {_AGAIN}")
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 

@@ -64,12 +64,14 @@ def _size(machine: Machine, sizes: Any) -> tuple:
 def _encode(machine: Machine, text: str, encoding: str = "latin1") -> bytearray:
     """Old protocols write bytes as text to be encoded by Latin-1."""
     if encoding not in ("latin1", "latin-1"):
-        raise CheckpointError(f"it encodes text by {shortened(repr(encoding))}; latin1 is known")
+        raise CheckpointError(f"it encodes text by {shortened(encoding)}; latin1 is known")
     return bytearray(text.encode("latin-1"))
 
 
 def _bytes(machine: Machine, data: Any = b"", encoding: str = "latin1") -> bytearray:
-    return _encode(machine, data, encoding) if isinstance(data, str) else bytearray(bytes(data))
+    if not isinstance(data, (str, bytes, bytearray)):
+        raise CheckpointError(f"it makes bytes of a {type(data).__name__}")
+    return _encode(machine, data, encoding) if isinstance(data, str) else bytearray(data)
 
 
 def _path(machine: Machine, *parts: str) -> str:
@@ -79,7 +81,9 @@ def _path(machine: Machine, *parts: str) -> str:
 
 
 def _device(machine: Machine, kind: str, index: int | None = None) -> str:
-    return shortened(kind) if index is None else f"{shortened(kind)}:{index}"
+    if type(kind) is not str or type(index) not in (int, type(None)):
+        raise CheckpointError("it holds a torch.device that is none")
+    return shortened(kind) if index is None else f"{shortened(kind)}:{shortened(index)}"
 
 
 def _tensor(machine: Machine, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> View:

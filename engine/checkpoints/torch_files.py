@@ -19,7 +19,6 @@ from engine.checkpoints.zips import stored_bytes
 from engine.errors import CheckpointError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PROTOCOL = 1001
 
 
@@ -35,7 +34,7 @@ class Storages:
             raise CheckpointError("it refers to a storage in a way that is not torch's")
         tag, kind, key, _, count, *view = reference
         if tag != "storage" or not isinstance(kind, ElementType) or type(key) is not str:
-            raise CheckpointError(f"it refers to a {shortened(repr(tag))}; storages are known")
+            raise CheckpointError(f"it refers to a {shortened(tag)}; storages are known")
         if view not in ([], [None]):
             raise CheckpointError("its tensors share storages as torch 0.3 did; save it again")
         storage = self.by_key.setdefault(key, Storage(kind.dtype, count))
@@ -82,6 +81,8 @@ def read_legacy(content: memoryview | mmap.mmap, machine: Machine) -> Any:
     keys = machine.load(stream)
     data, position = memoryview(content), stream.tell()
     for key in keys:
+        if type(key) is not str or key not in storages.by_key:
+            raise CheckpointError(f"it lists a storage {shortened(key)} that no tensor uses")
         (count,) = struct.unpack_from("<q", data, position)
         storage = storages.by_key[key]
         if count != storage.count:

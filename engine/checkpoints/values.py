@@ -82,7 +82,13 @@ def checked_key(key: Any) -> Any:
     return key
 
 
-def shortened(text: object) -> str:
-    """Return text of a file in a length fit for an error message."""
-    line = str(text)
-    return line if len(line) <= 80 else f"{line[:80]}..."
+def shortened(value: object) -> str:
+    """Return a value of a file in a length fit for an error message.
+
+    Containers are not spelled out: a few nested ones that share parts make gigabytes of text.
+    """
+    if isinstance(value, str):
+        return value if len(value) <= 80 else f"{value[:80]}..."
+    if type(value) in (int, float, bool):
+        return str(value)
+    return f"a {type(value).__name__}"
