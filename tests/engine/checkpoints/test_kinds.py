@@ -129,7 +129,7 @@ def test_blendgan():
 
 def test_extrinsic_codes(tmp_path: Path):
     codes = {f"{i:05d}.jpg": np.full((1, 18, 512), i, dtype=np.float32) for i in range(3)}
-    np.save(tmp_path / "exstyle_code.npy", codes, allow_pickle=True)
+    np.save(tmp_path / "exstyle_code.npy", codes)
     checkpoint = read(tmp_path / "exstyle_code.npy")
     assert checkpoint.kind == "exstyle-codes" and checkpoint.config["encoder_space"] == "z+"
     assert checkpoint.config["names"] == ("00000.jpg", "00001.jpg", "00002.jpg")
