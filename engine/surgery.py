@@ -176,30 +176,33 @@ def _check_same_names(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> None:
         )
 
 
-def expand_paths(state: Mapping[str, Tensor], num_paths: int, path_until: int) -> dict[str, Tensor]:
-    """Give every attribute its own copy of the blocks 8 .. `path_until` px.
+def expand_paths(
+    state: Mapping[str, Tensor], num_paths: int, path_until: int, path_from: int = 8
+) -> dict[str, Tensor]:
+    """Give every attribute its own copy of the blocks `path_from` .. `path_until` px.
 
-    AgileGAN, section 3.3: paths in the low layers, everything initialised from the source.
+    AgileGAN, section 3.3: paths in the low layers (8 .. 64 px of 1024) for what changes the shape
+    of a face, in the high ones for what changes its texture; all start as the source.
 
     Args:
         state: a generator with a single path.
         num_paths: number of attributes; 1 returns the state as it is.
-        path_until: highest resolution, in pixels, that is copied.
+        path_until, path_from: highest and lowest resolution, in pixels, that is copied.
 
     Raises:
-        OptionError: no block between 8 and `path_until` px.
+        OptionError: these are no blocks from 8 px up, or in the wrong order.
     """
     if num_paths == 1:
         return dict(state)
     present = sorted({r for name in state if (r := block_resolution(name))})
-    if path_until not in present[1:]:
+    if not {path_from, path_until} <= set(present[1:]) or path_from > path_until:
         raise OptionError(
-            f"attribute paths cannot reach {path_until} px; accepted for this generator: "
-            f"{', '.join(map(str, present[1:]))}"
+            f"attribute paths cannot reach from {path_from} to {path_until} px; accepted for this "
+            f"generator, in rising order: {', '.join(map(str, present[1:]))}"
         )
     expanded = {}
     for name, weight in state.items():
-        if 4 < (block_resolution(name) or 0) <= path_until:
+        if path_from <= (block_resolution(name) or 0) <= path_until:
             for path in range(num_paths):
                 copied = name.replace("synthesis.", f"synthesis.paths.{path}.", 1)
                 expanded[copied] = weight.clone()

@@ -2,13 +2,13 @@
 
 Names, in code and in state dicts, are those of NVIDIA's stylegan2-ada-pytorch. Sizes,
 channels and numbers of layers are read off the weights. Deliberately different: several
-attribute paths in the low resolutions (AgileGAN, Section 3.3), feature hand-over between
+attribute paths in a range of resolutions (AgileGAN, Section 3.3), feature hand-over between
 generators (UI2I-StyleGAN2, Section 3.2), no filter buffers, no compiled operations.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -20,7 +20,8 @@ from engine.ops.bias_act import bias_act, clamped
 from engine.ops.modulated_conv import modulated_conv2d, modulated_to_rgb
 from engine.ops.upfirdn2d import upsample2d
 
-Noise = Literal["const", "random", "none"]
+# The stored maps, fresh ones, none, or a function (shape, device) -> N(0, 1) that draws them.
+Noise = Literal["const", "random", "none"] | Callable[[tuple[int, ...], torch.device], torch.Tensor]
 State = Mapping[str, torch.Tensor]
 
 
@@ -138,6 +139,8 @@ class SynthesisLayer(nn.Module):
         if noise == "const":
             return self.noise_const[None, None] * self.noise_strength
         shape = (x.shape[0], 1, self.resolution, self.resolution)
+        if callable(noise):
+            return noise(shape, x.device) * self.noise_strength
         drawn = torch.randn(shape, generator=generator, device=x.device)
         return drawn * self.noise_strength
 
@@ -199,7 +202,7 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """w codes -> picture. `paths` hold one copy of the low blocks per attribute (AgileGAN)."""
+    """w codes -> picture. `paths` hold one copy of a range of blocks per attribute (AgileGAN)."""
 
     def __init__(
         self,
@@ -209,6 +212,7 @@ class SynthesisNetwork(nn.Module):
         num_paths: int = 1,
         path_until: int = 0,
         *,
+        path_from: int = 8,
         conv_clamp: float | None = None,
     ):
         super().__init__()
@@ -216,15 +220,15 @@ class SynthesisNetwork(nn.Module):
         self.conv_clamp = conv_clamp
         self.resolutions = resolutions_up_to(resolution)
         self.num_ws = 2 * len(self.resolutions)
-        self.path_until = path_until if num_paths > 1 else 0
+        self.path_from, self.path_until = path_from, path_until if num_paths > 1 else 0
         self.dtype = torch.float32  # what the convolutions compute in
         for r in self.resolutions:
-            if not 4 < r <= self.path_until:
+            if not self.in_path(r):
                 self.add_module(f"b{r}", self._new_block(r))
         if num_paths > 1:
-            low = [r for r in self.resolutions if 4 < r <= path_until]
+            own = [r for r in self.resolutions if self.in_path(r)]
             self.paths = nn.ModuleList(
-                nn.ModuleDict({f"b{r}": self._new_block(r) for r in low}) for _ in range(num_paths)
+                nn.ModuleDict({f"b{r}": self._new_block(r) for r in own}) for _ in range(num_paths)
             )
 
     @property
@@ -232,9 +236,13 @@ class SynthesisNetwork(nn.Module):
         """How many attribute paths there are; 1 for a plain StyleGAN2."""
         return len(self.paths) if hasattr(self, "paths") else 1
 
+    def in_path(self, resolution: int) -> bool:
+        """Whether every attribute path has its own block of this resolution."""
+        return self.path_from <= resolution <= self.path_until
+
     def block(self, resolution: int, path: int = 0) -> SynthesisBlock:
         """The block of a resolution, of one attribute path where there are several."""
-        if 4 < resolution <= self.path_until:
+        if self.in_path(resolution):
             return self.paths[path][f"b{resolution}"]
         return getattr(self, f"b{resolution}")
 
@@ -251,7 +259,7 @@ class SynthesisNetwork(nn.Module):
 
         Args:
             ws: [N, num_ws, w_dim].
-            noise: the stored maps, fresh ones (from `generator`), or none.
+            noise: the stored maps, fresh ones (from `generator`), none, or a function that draws.
             path: index of the attribute path.
             replace: feature maps, by resolution, put in place of the block's own before its
                 ToRGB (UI2I layer swap); the RGB skip below them stays.
@@ -308,7 +316,8 @@ class Generator(nn.Module):
 
     Args:
         channels: per resolution; None: those of config-f.
-        num_paths, path_until: attribute paths, and the resolution they end with.
+        num_paths, path_from, path_until: attribute paths, and the first and the last resolution of
+            theirs; the constant at 4 px is always shared.
         conv_clamp: bound on what every convolution and ToRGB gives; None for none. Files of
             stylegan2-ada and stylegan3 were trained with 256.
     """
@@ -322,6 +331,7 @@ class Generator(nn.Module):
         num_layers: int = 8,
         channels: Mapping[int, int] | None = None,
         num_paths: int = 1,
+        path_from: int = 8,
         path_until: int = 0,
         conv_clamp: float | None = None,
     ):
@@ -333,6 +343,7 @@ class Generator(nn.Module):
             w_dim,
             num_paths,
             path_until,
+            path_from=path_from,
             conv_clamp=conv_clamp,
         )
         self.resolution, self.num_ws = resolution, self.synthesis.num_ws
@@ -383,6 +394,7 @@ def generator_from_state(state: State, conv_clamp: float | None = None) -> Gener
         num_layers=layers,
         channels=channels,
         num_paths=len(paths) or 1,
+        path_from=min(in_path, default=8),
         path_until=max(in_path, default=0),
         conv_clamp=conv_clamp,
     )

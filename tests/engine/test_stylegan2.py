@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engine.checkpoints import Contents, recognise
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, OptionError
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.surgery import expand_paths
 
@@ -124,6 +124,28 @@ def test_attribute_paths_start_equal_and_are_separate():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("first, last", [(8, 16), (16, 32), (32, 32)])
+def test_paths_may_lie_in_high_layers(first, last):
+    """AgileGAN, section 3.3: "can also be placed into the higher layers"; read off the weights."""
+    G = tiny()
+    state = expand_paths(G.state_dict(), 3, path_from=first, path_until=last)
+    three = generator_from_state(state).synthesis
+    assert (three.num_paths, three.path_from, three.path_until) == (3, first, last)
+    own = {int(key.split(".b")[1].split(".")[0]) for key in state if "paths.2" in key}
+    assert own == {r for r in (8, 16, 32) if first <= r <= last}
+    ws = G.ws(torch.randn(2, 16))
+    three.paths[2][f"b{last}"].torgb.bias.add_(1)
+    assert torch.equal(three(ws, path=1), G.synthesis(ws))
+    assert not torch.allclose(three(ws, path=2), G.synthesis(ws))
+
+
+@pytest.mark.parametrize("first, last", [(4, 8), (16, 8), (8, 64), (12, 16)])
+def test_paths_that_do_not_exist_are_refused(first, last):
+    with pytest.raises(OptionError, match=f"from {first} to {last} px; accepted .* 8, 16, 32"):
+        expand_paths(tiny().state_dict(), 2, path_from=first, path_until=last)
+
+
+@torch.no_grad()
 def test_random_noise_comes_from_the_generator():
     G, ws = tiny(), torch.randn(1, 8, 16)
     pictures = [
@@ -132,6 +154,8 @@ def test_random_noise_comes_from_the_generator():
     ]
     assert torch.equal(pictures[0], pictures[1])
     assert not torch.equal(pictures[0], pictures[2])
+    own = G.synthesis(ws, lambda shape, device: torch.zeros(shape, device=device))
+    assert torch.equal(own, G.synthesis(ws, "none"))
 
 
 def test_wrong_codes_are_refused():
