@@ -7,10 +7,10 @@ with its sha256 in the card before a tensor of it is used.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save as bytes_from_tensors
+from safetensors.torch import load_file, save_file
 
 from engine.card import CARD_FILE, FORMAT_VERSION, PREVIEW_FILE, Card
 from engine.errors import PackError
@@ -44,9 +43,9 @@ class Pack:
 
     def state(self, file: str) -> State:
         """Read the tensors of one file, as stored; raises PackError. The hash is checked again."""
-        content = _checked_bytes(self.folder, self.card, file)
+        path = _check_file(self.folder, self.card, file)
         try:
-            return tensors_from_bytes(content)
+            return load_file(path)
         except SafetensorError as error:
             raise PackError(f"{self.folder / file} is no safetensors file: {error}") from error
 
@@ -78,7 +77,7 @@ def load_pack(folder: str | Path) -> Pack:
     folder = Path(folder)
     card = read_card(folder)
     for file in card.files:
-        _checked_bytes(folder, card, file)
+        _check_file(folder, card, file)
     return Pack(folder, card)
 
 
@@ -99,17 +98,40 @@ def save_pack(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {file: bytes_from_tensors(_stored(state, half)) for file, state in states.items()}
-    if preview is not None:
-        contents[PREVIEW_FILE] = _jpeg(preview)
     is_update = (folder / CARD_FILE).exists()
     files = dict(read_card(folder).files) if is_update else {}
-    files |= {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    card = replace(card, files=files)
-    for file, content in contents.items():
-        _write_whole(folder / file, content)
-    _write_whole(folder / CARD_FILE, card.to_json().encode())
+    with _whole_files(folder) as parts:
+        for file, state in states.items():  # one at a time: the largest have more than a gigabyte
+            save_file(_stored(state, half), parts(file))
+        if preview is not None:
+            Image.fromarray(preview).save(parts(PREVIEW_FILE), "JPEG", quality=90)
+        written = [*states, *([PREVIEW_FILE] if preview is not None else [])]
+        files |= {file: _sha256(parts(file)) for file in written}
+        card = replace(card, files=files)
+        parts(CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     return load_pack(folder)
+
+
+@contextmanager
+def _whole_files(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Give the place to write each file to; they take their names once all are complete."""
+    names: list[str] = []
+
+    def part(file: str) -> Path:
+        if file not in names:
+            names.append(file)
+        return folder / f"{file}.part"
+
+    try:
+        yield part
+        for name in names:
+            os.replace(part(name), folder / name)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PackError(f"{folder} cannot be written: {reason}; free some space") from error
+    finally:
+        for name in names:
+            part(name).unlink(missing_ok=True)
 
 
 def _card_from_values(values: Any, path: Path) -> Card:
@@ -129,23 +151,28 @@ def _card_from_values(values: Any, path: Path) -> Card:
     return Card(**values)
 
 
-def _checked_bytes(folder: Path, card: Card, file: str) -> bytes:
+def _check_file(folder: Path, card: Card, file: str) -> Path:
+    """Return the path of a file whose hash is that in the card; raises PackError."""
     path = folder / file
     if file not in card.files:
         raise PackError(f"{file} is not in the card of pack {card.name}; it has {list(card.files)}")
     try:
-        content = path.read_bytes()
+        found = _sha256(path)
     except OSError as error:
         raise PackError(
             f"{path} cannot be read ({error.strerror}); copy pack {card.name} again"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
     if found != card.files[file]:
         raise PackError(
             f"{path} was altered or is incomplete: sha256 {found[:12]}..., the card says "
             f"{card.files[file][:12]}...; copy pack {card.name} again"
         )
-    return content
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stored(state: Mapping[str, torch.Tensor], half: bool) -> State:
@@ -159,19 +186,3 @@ def _halve(value: torch.Tensor) -> torch.Tensor:
         return value
     half = value.half()
     return half if half.isfinite().all() else value.float()
-
-
-def _jpeg(rgb: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise PackError(f"{path} cannot be written: {error.strerror}; free some space") from error

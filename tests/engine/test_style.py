@@ -208,6 +208,24 @@ def test_saving_keeps_files_and_halves_floats(packs):
     assert not list(packs.rglob("*.part"))
 
 
+def test_a_full_disk_leaves_the_old_pack_whole(packs, monkeypatch):
+    from engine import pack as disk
+
+    before = {path.name: path.read_bytes() for path in (packs / "base").iterdir()}
+    real = disk.save_file
+
+    def save_first_only(tensors, path):
+        if path.name.startswith("detector"):
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(disk, "save_file", save_first_only)
+    states = {"generator.safetensors": {"a": torch.ones(2)}, "detector.safetensors": {}}
+    with pytest.raises(PackError, match="cannot be written: No space left on device; free some"):
+        save_pack(packs / "base", card("base", "base"), states)
+    assert {path.name: path.read_bytes() for path in (packs / "base").iterdir()} == before
+
+
 def test_attribute_paths_have_names(library):
     cartoon = library.card("cartoon")
     assert cartoon.default_attribute == "first"
