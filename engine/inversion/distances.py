@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError
+from engine.inversion.noise import frozen_view
 from engine.models.discriminator import Discriminator
 from engine.models.perceptual import feature_distance
 
@@ -34,17 +35,17 @@ class DiscriminatorDistance:
     """Distance in the eyes of a discriminator, plus that of the pixels over scales.
 
     The default: a base pack has nothing else, and its discriminator knows what matters in a face.
-    Activations after each of its blocks down to 8 px, one unit vector per position as in LPIPS
-    (Zhang et al. 2018, equation 1). The last block, which looks at all pictures of a batch
-    together, is left out.
+    Activations after each of its blocks, one unit vector per position as in LPIPS (Zhang et al.
+    2018, equation 1). The last block, which looks at all pictures of a batch together, is left out.
 
     Args:
-        D: discriminator of the pictures' resolution.
+        D: discriminator of the pictures' resolution; it is not changed.
         pixel_weight: of the pixels' part.
     """
 
     def __init__(self, D: Discriminator, pixel_weight: float = 1.0) -> None:
-        self.D, self.pixel_weight = D, pixel_weight
+        with torch.inference_mode(False):
+            self.D, self.pixel_weight = frozen_view(D), pixel_weight
 
     def __call__(self, picture: Tensor, target: Tensor) -> Tensor:
         """Compare [N, 3, R, R] with the same, in [-1, 1]: [N]."""

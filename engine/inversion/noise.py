@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from engine.models.stylegan2 import Generator, SynthesisLayer
 
 SMALLEST_MAP = 8
 NoiseMaps = Mapping[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class _PictureNoiseLayer(SynthesisLayer):
@@ -36,9 +38,7 @@ class PrivateGenerator(nn.Module):
 
     def __init__(self, G: Generator, path: int = 0) -> None:
         super().__init__()
-        tensors = [*G.parameters(), *G.buffers()]
-        # deepcopy takes what is in its memo for copied: the tensors, but not the modules
-        self.G = copy.deepcopy(G, {id(tensor): _frozen(tensor) for tensor in tensors})
+        self.G = frozen_view(G)
         self.G.synthesis.dtype = torch.float32
         self.path = path
         self.layers = {
@@ -103,7 +103,16 @@ def normalized(noise: Tensor) -> Tensor:
     return centred * centred.square().mean(dim=(2, 3), keepdim=True).clamp_min(1e-12).rsqrt()
 
 
+def frozen_view(network: Network) -> Network:
+    """A second tree of modules over the same weights, without gradients for them.
+
+    Weights made in inference mode are copied: autograd may not look at those.
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    # deepcopy takes what is in its memo for copied: the tensors, but not the modules
+    return copy.deepcopy(network, {id(tensor): _frozen(tensor) for tensor in tensors})
+
+
 def _frozen(tensor: Tensor) -> Tensor:
-    """The same memory without a gradient; a copy where inference mode forbids autograd its use."""
     plain = tensor.detach().clone() if tensor.is_inference() else tensor.detach()
     return nn.Parameter(plain, requires_grad=False) if isinstance(tensor, nn.Parameter) else plain

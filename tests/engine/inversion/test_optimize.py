@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from engine.errors import Cancelled, ImageError, OptionError, StylizeError
-from engine.inversion import PRESETS, SPACES, InversionSettings, invert
+from engine.inversion import (
+    PRESETS,
+    SPACES,
+    DiscriminatorDistance,
+    InversionSettings,
+    invert,
+)
+from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.surgery import expand_paths
 
@@ -160,7 +167,10 @@ def test_works_where_the_caller_forbids_gradients(G, images, distance):
     with torch.inference_mode():
         network = Generator(32, z_dim=16, w_dim=16, num_layers=2, channels=G.synthesis.channels)
         network.load_state_dict(G.state_dict())
-        found = invert(network, images * 1, replace(QUICK, steps=10), distance=distance)
+        eyes = Discriminator(32, channels=G.synthesis.channels)
+        eyes.load_state_dict(distance.D.state_dict())
+        own = DiscriminatorDistance(eyes)
+        found = invert(network, images * 1, replace(QUICK, steps=10), distance=own)
     usual = invert(G, images, replace(QUICK, steps=10), distance=distance)
     torch.testing.assert_close(found.ws, usual.ws)
     assert not found.ws.is_inference()
