@@ -11,11 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.card import GENERATOR_FILE, Card
+from engine.card import (
+    BLEND_FILE,
+    GENERATOR_FILE,
+    STYLE_ENCODER_FILE,
+    STYLE_MAPPING_FILE,
+    Card,
+)
+from engine.models.blendgan import StyleEncoder
 from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork
 from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
-from engine.models.stylegan2 import Generator
+from engine.models.stylegan2 import Generator, MappingNetwork
 from engine.pack import save_pack
 
 RESOLUTION, CODE = 32, 16
@@ -75,6 +82,22 @@ def write_style(
     more["base"] = {"name": "base", "sha256": base.files[GENERATOR_FILE]}
     preview = np.full((16, 16, 3), 128, np.uint8)
     return save_pack(folder / name, card(name, kind, **more), {GENERATOR_FILE: state}, preview).card
+
+
+def write_any_style(folder: Path, base: Card) -> Card:
+    """Write a style of BlendGAN's kind, "any": style encoder, second mapping, learned weights."""
+    torch.manual_seed(11)
+    state = generator(4).state_dict()
+    files = {
+        GENERATOR_FILE: {k: v for k, v in state.items() if k.startswith("synthesis.")},
+        STYLE_ENCODER_FILE: StyleEncoder(
+            (4, 6), (1, 1), hidden=(CODE,), style_dim=CODE
+        ).state_dict(),
+        STYLE_MAPPING_FILE: MappingNetwork(CODE, CODE, 2).state_dict(),
+        BLEND_FILE: {"face_weights": torch.linspace(-0.2, 1.2, NUM_WS)},
+    }
+    reference = {"name": "base", "sha256": base.files[GENERATOR_FILE]}
+    return save_pack(folder / "any", card("any", "blended", base=reference), files).card
 
 
 def write_packs(folder: Path, styles: Sequence[str] = ("cartoon", "comic")) -> Path:

@@ -5,21 +5,12 @@ import pytest
 import torch
 
 from engine.base import read_base
-from engine.card import (
-    ATTRIBUTE_FILE,
-    BLEND_FILE,
-    ENCODER_FILE,
-    GENERATOR_FILE,
-    STYLE_ENCODER_FILE,
-    STYLE_MAPPING_FILE,
-)
+from engine.card import ATTRIBUTE_FILE, ENCODER_FILE, GENERATOR_FILE
 from engine.errors import OptionError, PackError, StylizeError
 from engine.latent import blend
 from engine.library import StyleLibrary
 from engine.models.attribute import AttributeClassifier
-from engine.models.blendgan import StyleEncoder
 from engine.models.encoder import FeaturePyramidEncoder
-from engine.models.stylegan2 import MappingNetwork
 from engine.pack import load_pack, save_pack
 from engine.pipeline import StylizeOptions, Stylizer
 from engine.runtime import Runtime
@@ -31,7 +22,7 @@ from tests.packs import (
     RESOLUTION,
     FixedFaces,
     card,
-    generator,
+    write_any_style,
     write_base,
     write_style,
 )
@@ -157,21 +148,7 @@ def test_no_translation_between_bases(library, tmp_path_factory):
 
 
 def blendgan(packs) -> Stylizer:
-    """A style with a style encoder, a second mapping and learned blending weights."""
-    torch.manual_seed(11)
-    face_weights = torch.linspace(-0.2, 1.2, NUM_WS)
-    encoder = StyleEncoder((4, 6), (1, 1), hidden=(CODE,), style_dim=CODE)
-    files = {
-        GENERATOR_FILE: {
-            k: v for k, v in generator(4).state_dict().items() if k.startswith("synthesis.")
-        },
-        STYLE_ENCODER_FILE: encoder.state_dict(),
-        STYLE_MAPPING_FILE: MappingNetwork(CODE, CODE, 2).state_dict(),
-        BLEND_FILE: {"face_weights": face_weights},
-    }
-    base = load_pack(packs / "base").card
-    reference = {"name": "base", "sha256": base.files[GENERATOR_FILE]}
-    save_pack(packs / "any", card("any", "blended", base=reference), files)
+    write_any_style(packs, load_pack(packs / "base").card)
     return load(StyleLibrary([packs]), "any")
 
 
