@@ -88,11 +88,10 @@ def write_any_style(folder: Path, base: Card) -> Card:
     """Write a style of BlendGAN's kind, "any": style encoder, second mapping, learned weights."""
     torch.manual_seed(11)
     state = generator(4).state_dict()
+    encoder = StyleEncoder((4, 6), (1, 1), hidden=(CODE,), style_dim=CODE)
     files = {
         GENERATOR_FILE: {k: v for k, v in state.items() if k.startswith("synthesis.")},
-        STYLE_ENCODER_FILE: StyleEncoder(
-            (4, 6), (1, 1), hidden=(CODE,), style_dim=CODE
-        ).state_dict(),
+        STYLE_ENCODER_FILE: encoder.state_dict(),
         STYLE_MAPPING_FILE: MappingNetwork(CODE, CODE, 2).state_dict(),
         BLEND_FILE: {"face_weights": torch.linspace(-0.2, 1.2, NUM_WS)},
     }
