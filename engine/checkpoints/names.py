@@ -70,7 +70,7 @@ def _encode(machine: Machine, text: str, encoding: str = "latin1") -> bytearray:
 
 def _bytes(machine: Machine, data: Any = b"", encoding: str = "latin1") -> bytearray:
     if not isinstance(data, (str, bytes, bytearray)):
-        raise CheckpointError(f"it makes bytes of a {type(data).__name__}")
+        raise CheckpointError(f"it makes bytes of {shortened(data)}; text and bytes are known")
     return _encode(machine, data, encoding) if isinstance(data, str) else bytearray(data)
 
 

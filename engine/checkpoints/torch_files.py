@@ -34,7 +34,7 @@ class Storages:
             raise CheckpointError("it refers to a storage in a way that is not torch's")
         tag, kind, key, _, count, *view = reference
         if tag != "storage" or not isinstance(kind, ElementType) or type(key) is not str:
-            raise CheckpointError(f"it refers to a {shortened(tag)}; storages are known")
+            raise CheckpointError(f"it refers to {shortened(tag)}; storages are known")
         if view not in ([], [None]):
             raise CheckpointError("its tensors share storages as torch 0.3 did; save it again")
         storage = self.by_key.setdefault(key, Storage(kind.dtype, count))

@@ -287,6 +287,8 @@ def test_finite_check_names_the_tensor():
     weight[7], weight[-1], weight[-2] = float("nan"), float("inf"), float("-inf")
     with pytest.raises(CheckpointError, match="^w holds 1 NaN and 2 infinite of 5,000,000"):
         check_finite({**tensors, "w": weight})
+    with pytest.raises(CheckpointError, match="^b holds 0 NaN and 1 infinite of 1 values"):
+        check_finite({"b": torch.tensor(float("-inf"), dtype=torch.bfloat16)})
 
 
 def test_plain_pickle_of_arrays(tmp_path):

@@ -113,7 +113,7 @@ def test_declared_lengths_beyond_the_file(tmp_path):
                 read_container(tmp_path / "x.pkl")
 
 
-LAUGHS = b"(" + b"K\x01" * 9 + b"lq\x00" + (b"(" + b"h\x00" * 9 + b"lq\x00") * 30
+LAUGHS = b"(" + b"K\x01" * 9 + b"lq\x000" + (b"(" + b"h\x00" * 9 + b"lq\x000") * 30 + b"h\x00"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_messages_never_spell_out_what_grows(instructions, tmp_path):
     (tmp_path / "x.pt").write_bytes(contents)
     with pytest.raises(CheckpointError) as caught:
         read_container(tmp_path / "x.pt")
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 500 and "MemoryError" not in str(caught.value)
 
 
 def test_keys_of_storages_are_text(tmp_path):
