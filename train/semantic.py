@@ -1,0 +1,99 @@
+"""The semantic distance of Lu & Zhou (2025, arXiv 2506.22022, Equation 1): LPIPS + 0.1 identity.
+
+Both parts look at pictures of one size, 256 px in the paper (its Section 6.1), and both can look at
+a target once and compare many pictures with it, which is what an inversion does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.checkpoints import read
+from engine.errors import OptionError
+from engine.inversion import Distance, lpips_distance
+from engine.models.irse import identity_crop
+from engine.models.perceptual import PerceptualDistance, SqueezeNet, feature_distance
+
+LPIPS = "lpips"  # what --perceptual is given for the network of the papers
+LEFT_OUT = "identity: no --identity file was given"
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """Compare pictures [N, 3, R, R] in [-1, 1] by their features at one size: [N].
+
+    Attributes:
+        features: [N, 3, size, size] -> whatever `compare` takes.
+        compare: (features, features) -> [N].
+        size: side that pictures are resized to first.
+    """
+
+    features: Callable[[Tensor], Any]
+    compare: Callable[[Any, Any], Tensor]
+    size: int
+
+    def __call__(self, picture: Tensor, target: Tensor) -> Tensor:
+        """Return the distances, differentiable in both pictures."""
+        return self.compare(self._look(picture), self._look(target))
+
+    def against(self, target: Tensor) -> Callable[[Tensor], Tensor]:
+        """Compute the features of a target that stays the same once."""
+        with torch.no_grad():
+            wanted = self._look(target)
+        return lambda picture: self.compare(self._look(picture), wanted)
+
+    def _look(self, picture: Tensor) -> Any:
+        return self.features(resized(picture, self.size))
+
+
+def resized(picture: Tensor, size: int) -> Tensor:
+    """[N, 3, R, R] -> [N, 3, size, size]: averaged down, or enlarged bilinearly."""
+    if picture.shape[-1] >= size:
+        return F.adaptive_avg_pool2d(picture, size) if picture.shape[-1] > size else picture
+    return F.interpolate(picture, (size, size), mode="bilinear", align_corners=False)
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 - cosine of embeddings [N, D]: 0 for the same direction, 2 for opposite ones."""
+    return 1 - F.cosine_similarity(a, b, dim=1)
+
+
+def perceptual_distance(name: str, size: int, device: torch.device) -> Distance:
+    """The perceptual part at `size` px.
+
+    Args:
+        name: path of squeezenet_v1.0.npz, or "lpips" for LPIPS on VGG-16, where its weights are
+            installed.
+
+    Raises:
+        CheckpointError: the weights are missing or unreadable.
+    """
+    if name == LPIPS:
+        metric = lpips_distance().to(device)
+        return FeatureDistance(lambda x: x, metric, size)
+    network = PerceptualDistance(SqueezeNet.from_npz(name)).to(device)
+    return FeatureDistance(network.features, feature_distance, size)
+
+
+def identity_distance(file: str, size: int, device: torch.device) -> Distance | None:
+    """The identity part through an ArcFace file, None without one.
+
+    Raises:
+        CheckpointError: the file is missing or no ArcFace network.
+    """
+    if not file:
+        return None
+    network = read(file, kind="arcface").build()["identity"].to(device)
+    return FeatureDistance(lambda x: network(identity_crop(x)), cosine_distance, size)
+
+
+def check_size(size: int) -> None:
+    """Raise OptionError for a --size that the perceptual networks do not take."""
+    if size < 64:
+        raise OptionError(f"--size {size} is too small: the losses need 64 px; the paper has 256")
