@@ -1,7 +1,7 @@
 """What the recipes read from style packs and write into them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from engine.card import CARD_FILE, DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE, Card
 from engine.errors import PackError
 from engine.image import resize, to_uint8
+from engine.models.backbone_encoder import PhotoEncoder
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
@@ -35,6 +36,11 @@ class Source:
         card = self.pack.card
         return {"name": card.name, "sha256": card.files[GENERATOR_FILE]}
 
+    def encoder_into(self, space: str) -> PhotoEncoder | None:
+        """The pack's encoder into a space, as it encodes photos; None without one."""
+        file = self.pack.card.encoder_file(space)
+        return encoder_from_state(self.pack.state(file)).eval() if self.pack.has(file) else None
+
 
 def load_source(folder: str | Path) -> Source:
     """Read a base pack for training.
@@ -53,8 +59,8 @@ def load_source(folder: str | Path) -> Source:
         encoder = encoder_from_state(pack.state(ENCODER_FILE)).eval()
     return Source(
         pack,
-        generator_from_state(pack.state(GENERATOR_FILE)),
-        discriminator_from_state(pack.state(DISCRIMINATOR_FILE)),
+        generator_from_state(pack.state(GENERATOR_FILE), pack.card.conv_clamp),
+        discriminator_from_state(pack.state(DISCRIMINATOR_FILE), pack.card.conv_clamp),
         encoder,
     )
 
@@ -71,21 +77,18 @@ def save_base(folder: str | Path, networks: Mapping[str, nn.Module], record: Any
     old = read_card(folder) if (folder / CARD_FILE).is_file() else None
     training = dict(old.training if old else {}) | {"+".join(sorted(networks)): record}
     generator = networks.get(GENERATOR_FILE)
-    if generator is not None:
-        layout = _layout(generator)
-    elif old is not None:
-        layout = {name: getattr(old, name) for name in ("resolution", "num_ws", "channels")}
-    else:
+    if generator is None and old is None:
         raise PackError(f"{folder} is no pack yet: train a generator first, train.pretrain")
-    card = Card(
+    card = old or Card(
         name=folder.name,
         kind="base",
         title="Photographs",
         method="StyleGAN2 with a variational encoder into Z+",
-        training=training,
         licence="Apache-2.0",
-        **layout,
+        **_layout(generator),
     )
+    layout = _layout(generator) if generator else {}
+    card = replace(card, training=training, **layout)
     states = {file: network.state_dict() for file, network in networks.items()}
     return save_pack(folder, card, states)
 
@@ -99,22 +102,36 @@ def save_style(
     attributes: Sequence[str],
     record: Any,
     preview: np.ndarray,
+    method: str = "AgileGAN transfer",
+    files: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+    **card_fields: Any,
 ) -> Pack:
-    """Write a style pack: the synthesis network alone, since the mapping is the base's."""
+    """Write a style pack: the synthesis network alone, since the mapping is the base's.
+
+    Args:
+        folder: of the pack; files of an older pack there that are not written stay.
+        G: the tuned generator.
+        source: what it was tuned from.
+        title, attributes, record, preview, method: for the card.
+        files: further files of the style, BlendGAN's for example: name -> tensors.
+        card_fields: other fields of `engine.card.Card`: encoder_space, defaults ...; a
+            swap_resolution makes it a style that hands features over.
+    """
     folder = Path(folder)
     state = {k: v for k, v in G.state_dict().items() if k.startswith("synthesis.")}
     card = Card(
         name=folder.name,
-        kind="blended",
+        kind="swapped" if card_fields.get("swap_resolution") else "blended",
         title=title or folder.name.replace("_", " ").title(),
-        method="AgileGAN transfer",
+        method=method,
         base=source.reference,
         attributes=tuple(attributes) if len(attributes) > 1 else (),
         training=record,
         licence="Apache-2.0",
         **_layout(G),
+        **card_fields,
     )
-    return save_pack(folder, card, {GENERATOR_FILE: state}, preview)
+    return save_pack(folder, card, {GENERATOR_FILE: state, **(files or {})}, preview)
 
 
 def preview_of(pictures: torch.Tensor) -> np.ndarray:

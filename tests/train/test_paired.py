@@ -1,0 +1,170 @@
+"""train.paired on 32 px: resumes bit for bit, ends in a style, and its losses do what they say."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from engine.errors import DataError, OptionError
+from engine.library import StyleLibrary
+from engine.models import perceptual
+from engine.runtime import pick_runtime
+from tests.packs import CODE, write_base
+from tests.train.tiny import assert_same_state, drawn_squeezenet, parts_of, write_tiny
+from train import paired, pairs
+from train.packs import load_source
+from train.paired import PairedConfig, SemanticLoss
+from train.semantic import FeatureDistance, cosine_distance, resized
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch):
+    monkeypatch.setenv("STYLIZE_DTYPE", "float32")
+    monkeypatch.setenv("STYLIZE_DEVICE", "cpu")
+    monkeypatch.setattr(perceptual.SqueezeNet, "from_npz", drawn_squeezenet)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = write_tiny(tmp_path_factory.mktemp("paired"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLIZE_DTYPE", "float32")
+        patch.setattr(perceptual.SqueezeNet, "from_npz", drawn_squeezenet)
+        pairs.train(
+            pairs.PairsConfig(
+                data=str(folder / "pictures"),
+                tuned=str(folder / "packs" / "tuned"),
+                out=str(folder / "pairs"),
+                steps=1,
+                refine_steps=1,
+                batch=6,
+                size=64,
+            )
+        )
+    return folder
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    return PairedConfig(
+        data=str(folder / "pictures"),
+        pairs=str(folder / "pairs"),
+        base=str(folder / "packs" / "base"),
+        out=str(tmp_path / "run"),
+        photos=str(folder / "pictures"),
+        iterations=4,
+        batch=2,
+        size=64,
+        r1_interval=2,
+        sample_every=2,
+    )
+
+
+def test_resumes_bit_for_bit(config, tmp_path):
+    paired.train(config)
+    halves = dataclasses.replace(config, out=str(tmp_path / "halves"))
+    paired.train(dataclasses.replace(halves, iterations=2))
+    paired.train(halves)
+    assert_same_state(tmp_path / "run", tmp_path / "halves")
+    assert len(list((tmp_path / "run").glob("samples-*.png"))) == 2
+
+
+def test_ends_in_a_style(config, folder):
+    config = dataclasses.replace(config, pack=str(folder / "packs" / "kept"), truncation=0.7)
+    paired.train(config)
+    style = StyleLibrary([folder / "packs"]).load("kept", pick_runtime())
+    card = style.card
+    assert card.encoder_space == "z+"  # this base has no encoder into w
+    assert card.variation_space == "z+"
+    assert card.options().truncation_psi == 0.7
+    assert card.training["left_out"].startswith("identity")
+    ws = style.base.generator.ws(torch.randn(1, CODE))
+    trained = parts_of(folder.__class__(config.out))["parts"]["G_ema"]
+    assert style.synthesize(ws).shape == (1, 3, 32, 32)
+    name = "synthesis.b8.conv0.weight"
+    torch.testing.assert_close(
+        style.network().state_dict()[name], trained[name], atol=1e-2, rtol=1e-2
+    )
+    assert not torch.equal(trained[name], load_source(config.base).G.state_dict()[name])
+
+
+def test_the_mapping_stays(config, tmp_path):
+    paired.train(config)
+    trained = parts_of(tmp_path / "run")["parts"]["G"]
+    for name, value in load_source(config.base).G.state_dict().items():
+        if name.startswith("mapping."):
+            assert torch.equal(trained[name], value), name
+
+
+def test_codes_stay_with_their_exemplars(config, folder):
+    """At each point of the training the code shown is the one found for the picture shown."""
+    source = load_source(config.base)
+    exemplars = paired.load_images(config.data, 32)
+    both = paired.PairedExemplars(config, exemplars, source)
+    found = pairs.load_pairs(folder / "pairs")
+    for cur_nimg in (0, 2, 4, 10):
+        for ws, picture in zip(*both.draw(cur_nimg), strict=True):
+            row = next(i for i, code in enumerate(found.codes[2]) if torch.equal(code, ws))
+            assert torch.equal(picture, paired.as_float(exemplars.images[row]))
+
+
+def test_pairs_pull_towards_the_exemplars(config):
+    """With nothing but the paired term G' draws the exemplars better than with a weight of 0."""
+    settings = {"iterations": 8, "lr": 0.015, "ema_images": 1, "semantic_weight": 0.0}
+    distances = []
+    for weight in (0.0, 30.0):
+        out = f"{config.out}-{weight}"
+        paired.train(dataclasses.replace(config, **settings, paired_weight=weight, out=out))
+        G = paired.generator_from_state(
+            torch.load(f"{out}/state.pt", weights_only=True)["parts"]["G"]
+        )
+        exemplars = paired.load_images(config.data, 32)
+        both = paired.PairedExemplars(config, exemplars, load_source(config.base))
+        ws, pictures = both.at(torch.arange(6))
+        loss = SemanticLoss(config, torch.device("cpu"))
+        distances.append(float(loss.paired(G.synthesis(ws), pictures)))
+    assert distances[1] < 0.9 * distances[0]
+
+
+def test_semantic_loss_adds_a_tenth_of_the_identity():
+    """On features that are the pictures' mean colours: squares by hand, cosines by hand."""
+    loss = SemanticLoss.__new__(SemanticLoss)
+    mean = FeatureDistance(lambda x: x.mean((2, 3)), lambda a, b: (a - b).square().sum(1), 4)
+    loss.perceptual, loss.identity_weight = mean, 0.1
+    loss.identity = FeatureDistance(lambda x: x.mean((2, 3)), cosine_distance, 4)
+    a = torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 8, 8)
+    b = torch.tensor([0, 1.0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert torch.isclose(loss.semantic(a, b), torch.tensor(2.0 + 0.1))
+    loss.identity = None
+    assert torch.isclose(loss.semantic(a, b), torch.tensor(2.0))
+    assert torch.equal(mean.against(b)(a), mean(a, b))
+
+
+def test_cosine_distance():
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert cosine_distance(a, 3 * a).allclose(a.new_zeros(2))
+    assert cosine_distance(a, -a).allclose(a.new_full((2,), 2.0))
+    assert torch.autograd.gradcheck(cosine_distance, (a, b))
+
+
+@pytest.mark.parametrize("side", [3, 6, 12])
+def test_resized_keeps_the_mean(side):
+    ramp = torch.linspace(-1, 1, side).expand(1, 3, side, side)
+    assert resized(ramp, 6).shape == (1, 3, 6, 6)
+    assert resized(ramp, 6).mean().abs() < 1e-6
+
+
+def test_pairs_of_another_base_or_folder_are_refused(config, tmp_path):
+    write_base(tmp_path / "other", seed=7)
+    with pytest.raises(DataError, match="another base"):
+        paired.train(dataclasses.replace(config, base=str(tmp_path / "other" / "base")))
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(OptionError, match="--level 4"):
+        PairedConfig(level=4)
+    with pytest.raises(OptionError, match="--encoder-space 's'"):
+        PairedConfig(encoder_space="s")
+    with pytest.raises(OptionError, match="--batch 0"):
+        PairedConfig(batch=0)
