@@ -1,0 +1,266 @@
+"""train.style_encoder, train.blend, train.oneshot on 32 px: exact resume, packs that load."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from engine.errors import CheckpointError, DataError, OptionError, PackError, TrainingError
+from engine.library import StyleLibrary
+from engine.models.blendgan import StyleEncoder
+from engine.models.stylegan2 import MappingNetwork
+from engine.runtime import pick_runtime
+from tests.packs import CODE, NUM_WS, generator
+from tests.train.tiny import assert_same_state, parts_of, write_tiny
+from train import blend, oneshot, style_encoder
+from train.blend import BlendConfig
+from train.blend_networks import BlendedGenerator
+from train.oneshot import OneshotConfig
+from train.packs import load_source
+from train.style_encoder import StyleEncoderConfig, new_encoder
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch):
+    monkeypatch.setenv("STYLIZE_DTYPE", "float32")
+    monkeypatch.setenv("STYLIZE_DEVICE", "cpu")
+    monkeypatch.setattr(
+        style_encoder, "NARROW", {"widths": (2, 3), "depths": (1, 1), "hidden": (8,)}
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Packs: a base, and "looks", which train.style_encoder made."""
+    folder = write_tiny(tmp_path_factory.mktemp("blend"))
+    with pytest.MonkeyPatch.context() as patch:
+        small_machine.__wrapped__(patch)
+        style_encoder.train(encoder_config(folder, folder / "run", pack=folder / "packs" / "looks"))
+    return folder
+
+
+def encoder_config(folder, out, pack=""):
+    return StyleEncoderConfig(
+        data=str(folder / "pictures"),
+        base=str(folder / "packs" / "base"),
+        out=str(out),
+        pack=str(pack),
+        iterations=4,
+        batch=3,
+        sample_every=4,
+    )
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    return BlendConfig(
+        data=str(folder / "pictures"),
+        photos=str(folder / "pictures"),
+        style=str(folder / "packs" / "looks"),
+        base=str(folder / "packs" / "base"),
+        out=str(tmp_path / "run"),
+        iterations=4,
+        batch=2,
+        r1_interval=2,
+        path_interval=2,
+        photo_share=0.5,
+        sample_every=2,
+    )
+
+
+def load(folder, name):
+    return StyleLibrary([folder / "packs"]).load(name, pick_runtime())
+
+
+def test_style_encoder_resumes_bit_for_bit(folder, tmp_path):
+    config = encoder_config(folder, tmp_path / "halves")
+    style_encoder.train(dataclasses.replace(config, iterations=2))
+    style_encoder.train(config)
+    assert_same_state(folder / "run", tmp_path / "halves")
+    assert list((folder / "run").glob("samples-*.png"))
+
+
+def test_style_encoder_ends_in_a_style(folder):
+    style = load(folder, "looks")
+    trained = parts_of(folder / "run")["parts"]["encoder"]
+    z = style.style_encoder(torch.zeros(1, 3, 32, 32))
+    assert z.shape == (1, CODE)
+    name = "mlp.0.weight"
+    torch.testing.assert_close(
+        style.style_encoder.state_dict()[name], trained[name], atol=1e-2, rtol=1e-2
+    )
+    ws = style.base.generator.ws(torch.randn(1, CODE))
+    torch.testing.assert_close(  # it still draws photos
+        style.synthesize(ws), style.base.generator.synthesis(ws).detach(), atol=0.02, rtol=0.02
+    )
+
+
+def test_vgg_features_are_taken_and_frozen(tmp_path):
+    torch.manual_seed(0)
+    tiny = {"widths": (4, 4, 4, 4, 4), "depths": (2, 2, 4, 4, 4), "hidden": (8,)}
+    features = StyleEncoder(**tiny).features.state_dict()
+    file = tmp_path / "vgg19.pth"
+    torch.save({f"features.{name}": x for name, x in features.items()}, file)
+    pictures = torch.rand(1, 3, 16, 16)
+    with pytest.MonkeyPatch.context() as patch:
+        make = style_encoder.StyleEncoder
+        patch.setattr(style_encoder, "StyleEncoder", lambda style_dim: make(**tiny, input_size=16))
+        encoder = new_encoder(str(file), CODE, pictures)
+    assert torch.equal(encoder.features[0].weight, features["0.weight"])
+    assert not encoder.features[0].weight.requires_grad and encoder.mlp[0].weight.requires_grad
+    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "bad.pth")
+    with (
+        pytest.raises(CheckpointError, match="vgg19-dcbb9e9d.pth"),
+        pytest.MonkeyPatch.context() as p,
+    ):
+        p.setattr(style_encoder, "StyleEncoder", lambda style_dim: make(**tiny, input_size=16))
+        new_encoder(str(tmp_path / "bad.pth"), CODE, pictures)
+
+
+def test_blend_resumes_bit_for_bit(config, tmp_path):
+    blend.train(config)
+    halves = dataclasses.replace(config, out=str(tmp_path / "halves"))
+    blend.train(dataclasses.replace(halves, iterations=2))
+    blend.train(halves)
+    assert_same_state(tmp_path / "run", tmp_path / "halves")
+    assert len(list((tmp_path / "run").glob("samples-*.png"))) == 2
+
+
+@pytest.fixture(scope="module")
+def blended(folder, tmp_path_factory):
+    """A pack "all" of train.blend, and its run folder."""
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        small_machine.__wrapped__(patch)
+        config = BlendConfig(
+            data=str(folder / "pictures"),
+            photos=str(folder / "pictures"),
+            style=str(folder / "packs" / "looks"),
+            base=str(folder / "packs" / "base"),
+            pack=str(folder / "packs" / "all"),
+            out=str(out),
+            iterations=3,
+            batch=2,
+            face_share=0.5,
+            mix_layer=4,
+            ema_images=1,
+        )
+        blend.train(config)
+    return out
+
+
+def test_blend_ends_in_a_style(folder, blended):
+    style = load(folder, "all")
+    assert style.card.method == "BlendGAN" and style.card.options().mix_layer == 4
+    weights = style.style_weights(4)
+    assert (weights[:4] == 0).all() and (weights[4:] > 0).all() and (weights < 1).all()
+    content = style.base.generator.ws(torch.randn(1, CODE))
+    codes = style.reference_codes(torch.rand(1, 3, 32, 32) * 2 - 1)
+    drawn = style.synthesize(content, codes, weights)
+    plain = style.synthesize(content)
+    assert drawn.isfinite().all() and not torch.allclose(drawn, plain)
+    average = parts_of(blended)["parts"]["average"]
+    expected = 1 - average["face_weights"]
+    torch.testing.assert_close(style.style_weights(0), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_everything_but_the_encoder_and_the_mapping_of_faces_is_trained(config, tmp_path, folder):
+    blend.train(dataclasses.replace(config, face_share=0.5))
+    trained = parts_of(tmp_path / "run")["parts"]["blended"]
+    start = load_source(config.base).G.state_dict()
+    stylist = load(folder, "looks")
+    name = "synthesis.b8.conv0.weight"
+    assert torch.equal(trained["G.mapping.fc0.weight"], start["mapping.fc0.weight"])
+    assert not torch.equal(trained[f"G.{name}"], start[name])
+    assert not torch.equal(trained["style_mapping.fc0.weight"], start["mapping.fc0.weight"])
+    assert not torch.equal(trained["face_weights"], torch.full((NUM_WS,), 0.5))
+    assert stylist.card.method == "BlendGAN"
+
+
+def test_indicator_gives_layers_to_the_face():
+    """Known blend: w = a w_f + (1 - a) w_s from the indicator on, w_f below it."""
+    G = generator(0)
+    mapping = MappingNetwork(CODE, CODE, 1)
+    network = BlendedGenerator(G, mapping, torch.full((NUM_WS,), 0.25))
+    face, z = torch.randn(2, NUM_WS, CODE), torch.randn(2, CODE)
+    ws = network.ws(face, z, 3)
+    torch.testing.assert_close(ws[:, :3], face[:, :3])
+    expected = 0.25 * face[:, 3:] + 0.75 * mapping(z)[:, None]
+    torch.testing.assert_close(ws[:, 3:], expected)
+    torch.testing.assert_close(network.ws(face, z, NUM_WS), face)
+
+
+def test_shares_stay_between_0_and_1_and_can_leave_their_ends():
+    network = BlendedGenerator(generator(0), MappingNetwork(CODE, CODE, 1), torch.ones(NUM_WS))
+    network.face_weights.data[0] = 1.5
+    network.clamp_shares()
+    assert network.face_weights.max() == 1
+    network(torch.randn(1, NUM_WS, CODE), torch.randn(1, CODE)).square().sum().backward()
+    assert (network.face_weights.grad != 0).all()
+
+
+def test_oneshot_starts_from_the_blend_and_ends_in_a_style(folder, blended, tmp_path):
+    reference = folder / "pictures" / "0.png"
+    config = OneshotConfig(
+        reference=str(reference),
+        style=str(folder / "packs" / "all"),
+        pack=str(folder / "packs" / "one"),
+        photos=str(folder / "pictures"),
+        base=str(folder / "packs" / "base"),
+        out=str(tmp_path / "whole"),
+        continue_run=str(blended),
+        iterations=4,
+        sample_every=2,
+    )
+    oneshot.train(config)
+    halves = dataclasses.replace(config, out=str(tmp_path / "halves"), pack="")
+    oneshot.train(dataclasses.replace(halves, iterations=2))
+    oneshot.train(halves)
+    assert_same_state(tmp_path / "whole", tmp_path / "halves")
+    before, after = load(folder, "all"), load(folder, "one")
+    assert after.card.training["recipe"] == "train.oneshot"
+    for name, value in before.style_encoder.state_dict().items():
+        assert torch.equal(after.style_encoder.state_dict()[name], value)
+    name = "synthesis.b8.conv0.weight"
+    assert not torch.equal(after.network().state_dict()[name], before.network().state_dict()[name])
+
+
+def test_oneshot_takes_the_reference_first(monkeypatch, capsys):
+    oneshot.main(["me.png", "--style", "packs/all", "--dry-run"])
+    assert '"reference": "me.png"' in capsys.readouterr().out
+
+
+def test_discriminators_go_on(folder, blended, config):
+    """The first step of a continued run sees the discriminators of the earlier one."""
+    source = load_source(config.base)
+    settings = dataclasses.replace(config, continue_run=str(blended))
+    _, files = blend.read_style_files(config.style, source)
+    nets = blend.Networks(settings, source, files, pick_runtime())
+    saved = parts_of(blended)["parts"]["D"]
+    assert all(torch.equal(value, saved[name]) for name, value in nets.D.state_dict().items())
+    with pytest.raises(TrainingError, match="leave --continue-run out"):
+        blend.Networks(
+            dataclasses.replace(config, continue_run=str(folder)), source, files, pick_runtime()
+        )
+
+
+def test_what_does_not_fit_is_refused(folder, config, tmp_path):
+    with pytest.raises(OptionError, match="--style"):
+        blend.train(dataclasses.replace(config, style=""))
+    with pytest.raises(PackError, match="with a style encoder"):
+        blend.train(dataclasses.replace(config, style=str(folder / "packs" / "tuned")))
+    with pytest.raises(OptionError, match="--face-share 2"):
+        BlendConfig(face_share=2)
+    with pytest.raises(OptionError, match="--batch 1 at least 2"):
+        StyleEncoderConfig(batch=1)
+    with pytest.raises(OptionError, match="--temperature 0"):
+        StyleEncoderConfig(temperature=0)
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (40, 32)).save(wide)
+    with pytest.raises(DataError, match="40x32"):
+        oneshot.read_reference(str(wide), 32)
+    with pytest.raises(OptionError, match="name one"):
+        oneshot.read_reference("", 32)
+    assert Path(config.data).is_dir()

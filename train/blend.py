@@ -1,0 +1,267 @@
+"""Recipe: BlendGAN's generator, one network for every style (Liu et al. 2021, arXiv 2110.11728).
+
+A second mapping turns style codes into w_s, and per layer a learned share a in [0, 1] of the face's
+code w_f is blended with it (Section 3.2); the indicator i gives the first i layers to the face:
+
+    w = a w_f + (1 - a) w_s,   a[0:i] = 1
+
+Three discriminators with the non-saturating logistic loss, R1 and path length regularisation:
+
+    face          photos                 against  G(w_f) at i = L, no style at all
+    style         exemplars y            against  G(w_f, w_s) at i = 0, learned shares everywhere
+    style-latent  (y, z_s)               against  (G(w_f, w_s), z_s), a projection discriminator
+
+with z_s = E_style(y). From the supplement: Adam 0.002 with betas 0 and 0.99, batches of 8, 200,000
+iterations, G and the face discriminator from a pretrained StyleGAN2, the two others drawn anew.
+From the public files: shares start at 1, the mapping has as many layers as that of the faces, the
+form of the projection. We had no more than these and the abstract of the main text; ours are hence
+which pictures each discriminator sees at which i, the equal weights of the three, the frozen
+mapping of the faces (a style shares its base's) and a style mapping that starts as a copy of it.
+
+It starts from a style pack with an encoder (train.style_encoder, kept fixed) and ends in one with
+all of BlendGAN's files; one that has them already is trained further, see train.oneshot.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
+from engine.errors import OptionError
+from engine.latent import map_zplus
+from engine.models.blendgan import StyleEncoder
+from engine.runtime import pick_runtime
+from train.blend_networks import Networks, read_style_files
+from train.codes import Codes
+from train.config import run_recipe
+from train.data import ImageSet, as_float, batch_at, draw, load_images
+from train.gan import Losses, path_step
+from train.loop import Run, autocast, ema_beta, update_ema
+from train.losses import logistic_d, logistic_g, r1_penalty
+from train.packs import Source, load_source, preview_of, save_style
+from train.style_encoder import style_codes
+
+NUM_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class BlendConfig:
+    """Settings of train.blend; the defaults are those of the paper."""
+
+    data: str = field(default="", metadata={"help": "folder of aligned exemplars, many styles"})
+    photos: str = field(default="", metadata={"help": "folder of aligned photos"})
+    style: str = field(default="", metadata={"help": "style pack with a style encoder"})
+    about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
+    pack: str = field(default="", metadata={"help": "style pack to write at the end"})
+    base: str = field(default="engine/packs/base", metadata={"help": "base of the style pack"})
+    out: str = field(default="runs/blend", metadata={"help": "run folder; rerun to resume"})
+    title: str = field(default="", metadata={"help": "what people read in the gallery"})
+    continue_run: str = field(default="", metadata={"help": "run whose discriminators to take"})
+    iterations: int = field(default=200_000, metadata={"help": "steps"})
+    batch: int = field(default=8, metadata={"help": "pictures of each kind per step"})
+    lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
+    face_share: float = field(default=1.0, metadata={"help": "a of all layers at the start"})
+    photo_share: float = field(default=0.0, metadata={"help": "of face codes, from the encoder"})
+    code_space: str = field(default="z", metadata={"help": "z, or z+: one z for every layer"})
+    mixing: float = field(default=0.0, metadata={"help": "share of random codes crossed over"})
+    r1_gamma: float = field(default=10.0, metadata={"help": "of gamma / 2 |grad D|^2"})
+    r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
+    path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
+    path_interval: int = field(default=4, metadata={"help": "steps between path length steps"})
+    ema_images: float = field(default=10_000, metadata={"help": "half-life of the average"})
+    mix_layer: int = field(default=6, metadata={"help": "indicator of the pack"})
+    sample_every: int = field(default=1000, metadata={"help": "iterations between grids"})
+    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if not 0 <= self.face_share <= 1:
+            raise OptionError(f"--face-share {self.face_share} is not within 0 and 1: try 1")
+        if self.iterations < 1 or self.batch < 1:
+            raise OptionError(
+                f"--iterations {self.iterations} and --batch {self.batch} must be at least 1"
+            )
+
+
+PRESETS = {
+    "paper": BlendConfig(),
+    # A share of 0.5 shows the style at once, 1 would take hundreds of steps to let it in
+    "cpu": BlendConfig(
+        iterations=600,
+        batch=4,
+        lr=0.001,
+        face_share=0.5,
+        photo_share=1.0,
+        r1_gamma=1.0,
+        path_weight=0.0,
+        ema_images=1000,
+        sample_every=100,
+    ),
+}
+
+
+def train(config: BlendConfig) -> None:
+    """Train, resume by rerunning, and write the style pack at the end."""
+    source = load_source(config.base)
+    fit(config, source, load_images(config.data, source.G.resolution), "train.blend")
+
+
+def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -> None:
+    """The training itself, on exemplars of the generator's resolution.
+
+    Raises:
+        PackError, DataError: what is given does not fit the base.
+    """
+    runtime = pick_runtime()
+    encoder, files = read_style_files(config.style, source)
+    photos = load_images(config.photos, source.G.resolution).to(runtime.device)
+    exemplars = exemplars.to(runtime.device)
+    z_style = style_codes(encoder.to(runtime.device), exemplars)
+    codes = Codes(config, source, runtime)
+    torch.manual_seed(config.seed)
+    nets = Networks(config, source, files, runtime)
+    run = Run(
+        config.out,
+        config,
+        total=config.iterations * config.batch,
+        batch=config.batch,
+        state=nets.state(),
+        seed=config.seed,
+        tick=50 * config.batch,
+    )
+    with run, autocast(runtime):
+        for generator in run.steps():
+            step = run.cur_nimg // config.batch
+            z, art = _styled(z_style, exemplars, run.cur_nimg, config)
+            real = {"face": draw(photos, run.cur_nimg, config.batch, config.seed), "style": art}
+            ws = map_zplus(nets.blended.G.mapping, codes.draw("", config.batch, generator))
+            fake = {
+                "face": nets.blended.G.synthesis(ws, noise="random"),
+                "style": nets.blended(ws, z, noise="random"),
+            }
+            r1 = config.r1_gamma / 2 * config.r1_interval * (step % config.r1_interval == 0)
+            losses = discriminators_step(nets, real, fake, z, r1)
+            losses |= generator_step(nets, fake, z)
+            if config.path_weight > 0 and step % config.path_interval == 0:
+                weight = config.path_weight * config.path_interval
+                some = nets.blended.ws(ws, z)[: max(1, config.batch // 2)].detach()
+                losses |= path_step(nets.blended.G, nets.opt_G, nets.values, some, weight)
+            losses["face_share"] = nets.blended.face_weights.mean()
+            run.record(losses)
+            beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
+            update_ema(nets.average, nets.blended, beta)
+            if run.due(config.sample_every * config.batch):
+                _save_samples(nets, config, codes, exemplars, z_style, run)
+    if config.pack and not run.stopped:
+        record = {"recipe": recipe, "exemplars": len(exemplars), **run.record_of_run}
+        _save_pack(nets, config, source, codes, encoder, record)
+
+
+def _styled(
+    z_style: Tensor, exemplars: ImageSet, cur_nimg: int, config: BlendConfig
+) -> tuple[Tensor, Tensor]:
+    """Style codes [batch, z_dim] and the exemplars [batch, 3, R, R] they were read from."""
+    index, flip = batch_at(len(exemplars), cur_nimg, config.batch, config.seed + 1)
+    index, flip = index.to(z_style.device), flip.to(z_style.device)
+    art = as_float(exemplars.images[index])
+    return z_style[index], torch.where(flip[:, None, None, None], art.flip(3), art)
+
+
+def discriminators_step(
+    nets: Networks, real: dict[str, Tensor], fake: dict[str, Tensor], z: Tensor, r1: float
+) -> Losses:
+    """One step of all three; `r1` is the penalty's weight in this step, 0 leaves it out.
+
+    Args:
+        nets: whose `D` is trained.
+        real, fake: "face" and "style", [N, 3, R, R] each.
+        z: style codes [N, z_dim] of the real style pictures, which the fake ones were drawn with.
+    """
+    nets.D.requires_grad_(True)
+    shown = {name: x.detach().requires_grad_(r1 > 0) for name, x in real.items()}
+    scores, wrong = nets.scores(shown, z), nets.scores({k: x.detach() for k, x in fake.items()}, z)
+    losses = {f"loss_D_{name}": logistic_d(scores[name], wrong[name]) for name in scores}
+    total = sum(losses.values())
+    if r1 > 0:
+        seen = {"face": "face", "style": "style", "latent": "style"}
+        penalties = {f"r1_{name}": r1_penalty(scores[name], shown[seen[name]]) for name in seen}
+        total, losses = total + r1 * sum(penalties.values()), losses | penalties
+    nets.opt_D.zero_grad(set_to_none=True)
+    total.backward()
+    nets.opt_D.step()
+    nets.D.requires_grad_(False)
+    return losses
+
+
+def generator_step(nets: Networks, fake: dict[str, Tensor], z: Tensor) -> Losses:
+    """One step of the generator, the style mapping and the shares against all three."""
+    scores = nets.scores(fake, z)
+    losses = {f"loss_G_{name}": logistic_g(score) for name, score in scores.items()}
+    nets.opt_G.zero_grad(set_to_none=True)
+    sum(losses.values()).backward()
+    nets.opt_G.step()
+    nets.blended.clamp_shares()
+    return losses
+
+
+@torch.no_grad()
+def _save_samples(
+    nets: Networks,
+    config: BlendConfig,
+    codes: Codes,
+    exemplars: ImageSet,
+    z_style: Tensor,
+    run: Run,
+) -> None:
+    """Exemplars; faces without style, with it above the indicator, with all of it."""
+    rows = torch.arange(NUM_SAMPLES) * max(1, len(exemplars) // NUM_SAMPLES) % len(exemplars)
+    rows = rows.to(z_style.device)
+    ws = map_zplus(
+        nets.blended.G.mapping,
+        codes.draw("", NUM_SAMPLES, torch.Generator().manual_seed(config.seed)),
+    )
+    average = nets.average
+    drawn = [average(ws, z_style[rows], i) for i in (average.G.num_ws, config.mix_layer, 0)]
+    pictures = torch.cat([as_float(exemplars.images[rows]), *drawn])
+    run.save_samples(pictures, columns=NUM_SAMPLES)
+
+
+def _save_pack(
+    nets: Networks,
+    config: BlendConfig,
+    source: Source,
+    codes: Codes,
+    encoder: StyleEncoder,
+    record: dict[str, object],
+) -> None:
+    """Write the style; the preview shows nobody's photograph in styles of nobody's drawing."""
+    generator = torch.Generator().manual_seed(config.seed)
+    average = nets.average
+    with torch.no_grad():
+        z = torch.randn(4, source.G.mapping.z_dim, generator=generator)
+        ws = codes.nobody("", 4, generator)
+        pictures = average(ws, z.to(ws.device), config.mix_layer)
+    mapping = average.style_mapping.state_dict()
+    mapping.pop("w_avg")  # the reader computes it
+    save_style(
+        config.pack,
+        average.G,
+        source,
+        title=config.title,
+        attributes=[""],
+        record=record,
+        preview=preview_of(pictures),
+        method="BlendGAN",
+        files={
+            STYLE_ENCODER_FILE: encoder.state_dict(),
+            STYLE_MAPPING_FILE: mapping,
+            BLEND_FILE: {"face_weights": average.face_weights.clamp(0, 1)},
+        },
+        encoder_space=source.pack.card.encoder_space,
+        defaults={"mix_layer": config.mix_layer},
+    )
+
+
+if __name__ == "__main__":
+    run_recipe(BlendConfig, PRESETS, train, __doc__)
