@@ -21,7 +21,6 @@ from torch import Tensor
 
 from engine.card import ENCODER_SPACES
 from engine.errors import DataError, OptionError
-from engine.inversion import Distance
 from engine.latent import map_zplus
 from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
@@ -35,7 +34,12 @@ from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g
 from train.packs import Source, load_source, preview_of, save_style
 from train.pairs import LEVELS, load_pairs
-from train.semantic import LEFT_OUT, check_size, identity_distance, perceptual_distance
+from train.semantic import (
+    IDENTITY_LEFT_OUT,
+    SemanticLoss,
+    check_size,
+    perceptual_name,
+)
 
 NUM_SAMPLES = 12
 
@@ -133,11 +137,15 @@ class PairedExemplars:
         pairs = load_pairs(config.pairs)
         files = {name: row for row, name in enumerate(exemplars.files)}
         missing = sorted(set(pairs.files) - set(files))
-        if missing or pairs.base_sha256 != source.reference["sha256"]:
+        if missing:
             raise DataError(
                 f"{config.pairs} has codes of {len(missing)} pictures that are not in "
-                f"{config.data}" + (f", {missing[0]} for one" if missing else "") + ", or of "
-                "another base: make them again with train.pairs, from the same folder and base"
+                f"{config.data}, {missing[0]} for one: give the folder the pairs were made from"
+            )
+        if pairs.base_sha256 != source.reference["sha256"]:
+            raise DataError(
+                f"{config.pairs} has codes of another base than {config.base}: make them again "
+                "with train.pairs and a style of this base"
             )
         rows = torch.tensor([files[name] for name in pairs.files])
         self.images = ImageSet(exemplars.images[rows], ("",) * len(rows), pairs.files)
@@ -153,26 +161,6 @@ class PairedExemplars:
         """(ws, exemplars) of some rows."""
         index = index.to(self.ws.device)
         return self.ws[index], as_float(self.images.images[index])
-
-
-class SemanticLoss:
-    """The unweighted terms of Equations 1 and 2 with the networks that measure them."""
-
-    def __init__(self, config: PairedConfig, device: torch.device):
-        self.perceptual: Distance = perceptual_distance(config.perceptual, config.size, device)
-        self.identity = identity_distance(config.identity, config.size, device)
-        self.identity_weight = config.identity_weight
-
-    def semantic(self, fake: Tensor, original: Tensor) -> Tensor:
-        """LPIPS + 0.1 identity between G'(z) and G(z) (Equation 1)."""
-        loss = self.perceptual(fake, original).mean()
-        if self.identity is None:
-            return loss
-        return loss + self.identity_weight * self.identity(fake, original).mean()
-
-    def paired(self, fake: Tensor, exemplar: Tensor) -> Tensor:
-        """LPIPS between G'(w_pair) and the exemplar (Equation 2)."""
-        return self.perceptual(fake, exemplar).mean()
 
 
 def train(config: PairedConfig) -> None:
@@ -209,8 +197,13 @@ def train(config: PairedConfig) -> None:
                 _save_samples(nets, config, codes, pairs, run)
     if config.pack and not run.stopped:
         record = {"recipe": "train.paired", "exemplars": len(exemplars), **run.record_of_run}
-        record |= {"pairs": pairs.settings} if pairs else {"left_out_pairs": "no --pairs given"}
-        record |= {} if config.identity else {"left_out": LEFT_OUT}
+        record |= {"measured_with": perceptual_name(config.perceptual), "left_out": []}
+        if pairs:
+            record["pairs"] = pairs.settings
+        else:
+            record["left_out"].append("pseudo-pairs: no --pairs folder was given")
+        if not config.identity:
+            record["left_out"].append(IDENTITY_LEFT_OUT)
         _save_pack(nets, config, source, codes, record)
 
 

@@ -37,10 +37,11 @@ from train.config import run_recipe
 from train.data import ImageSet, as_float, load_images
 from train.loop import save_grid
 from train.semantic import (
-    LEFT_OUT,
+    IDENTITY_LEFT_OUT,
     check_size,
     identity_distance,
     perceptual_distance,
+    perceptual_name,
     resized,
 )
 
@@ -201,7 +202,8 @@ def train(config: PairsConfig) -> None:
     codes = {name: torch.cat([part[name] for part in parts])[back] for name in LEVELS}
     reached = _draw_sheet(out / "sheet.png", search, exemplars, codes)
     settings = {**asdict(config), "style": style.card.name, "distance_of_levels": reached}
-    settings |= {} if config.identity else {"left_out": LEFT_OUT}
+    settings |= {"measured_with": perceptual_name(config.perceptual)}
+    settings |= {} if config.identity else {"left_out": [IDENTITY_LEFT_OUT]}
     metadata = {
         "format": FORMAT,
         "files": json.dumps(exemplars.files),

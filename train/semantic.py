@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,16 @@ from engine.models.irse import identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet, feature_distance
 
 LPIPS = "lpips"  # what --perceptual is given for the network of the papers
-LEFT_OUT = "identity: no --identity file was given"
+IDENTITY_LEFT_OUT = "identity: no --identity file was given"
+
+
+class Settings(Protocol):
+    """What the loss needs to know of a configuration."""
+
+    perceptual: str
+    identity: str
+    identity_weight: float
+    size: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,13 @@ def perceptual_distance(name: str, size: int, device: torch.device) -> Distance:
     return FeatureDistance(network.features, feature_distance, size)
 
 
+def perceptual_name(name: str) -> str:
+    """What the perceptual part is, for cards and tables."""
+    if name == LPIPS:
+        return "LPIPS (VGG-16)"
+    return "SqueezeNet v1.0 features in place of LPIPS"
+
+
 def identity_distance(file: str, size: int, device: torch.device) -> Distance | None:
     """The identity part through an ArcFace file, None without one.
 
@@ -97,3 +113,23 @@ def check_size(size: int) -> None:
     """Raise OptionError for a --size that the perceptual networks do not take."""
     if size < 64:
         raise OptionError(f"--size {size} is too small: the losses need 64 px; the paper has 256")
+
+
+class SemanticLoss:
+    """The unweighted terms of Equations 1 and 2 with the networks that measure them."""
+
+    def __init__(self, config: Settings, device: torch.device):
+        self.perceptual = perceptual_distance(config.perceptual, config.size, device)
+        self.identity = identity_distance(config.identity, config.size, device)
+        self.identity_weight = config.identity_weight
+
+    def semantic(self, fake: Tensor, original: Tensor) -> Tensor:
+        """LPIPS + 0.1 identity between G'(z) and G(z) (Equation 1)."""
+        loss = self.perceptual(fake, original).mean()
+        if self.identity is None:
+            return loss
+        return loss + self.identity_weight * self.identity(fake, original).mean()
+
+    def paired(self, fake: Tensor, exemplar: Tensor) -> Tensor:
+        """LPIPS between G'(w_pair) and the exemplar (Equation 2)."""
+        return self.perceptual(fake, exemplar).mean()

@@ -1,6 +1,7 @@
 """train.style_encoder, train.blend, train.oneshot on 32 px: exact resume, packs that load."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from engine.models.stylegan2 import MappingNetwork
 from engine.runtime import pick_runtime
 from tests.packs import CODE, NUM_WS, generator
 from tests.train.tiny import assert_same_state, parts_of, write_tiny
-from train import blend, oneshot, style_encoder
+from train import blend, oneshot, paired, pairs, style_encoder
 from train.blend import BlendConfig
 from train.blend_networks import BlendedGenerator
+from train.config import run_recipe
 from train.oneshot import OneshotConfig
 from train.packs import load_source
 from train.style_encoder import StyleEncoderConfig, new_encoder
@@ -225,6 +227,19 @@ def test_oneshot_starts_from_the_blend_and_ends_in_a_style(folder, blended, tmp_
         assert torch.equal(after.style_encoder.state_dict()[name], value)
     name = "synthesis.b8.conv0.weight"
     assert not torch.equal(after.network().state_dict()[name], before.network().state_dict()[name])
+
+
+@pytest.mark.parametrize("preset", ["paper", "cpu"])
+@pytest.mark.parametrize("recipe", [pairs, paired, style_encoder, blend, oneshot])
+def test_presets_can_be_looked_at(recipe, preset, capsys):
+    """The command line of every recipe; the published iterations are those of "paper"."""
+    config = type(recipe.PRESETS[preset])
+    arguments = ["--preset", preset, "--dry-run", "--out", "here", "--batch", "3"]
+    run_recipe(config, recipe.PRESETS, recipe.train, recipe.__doc__, arguments)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["out"] == "here" and shown["batch"] == 3
+    steps = shown.get("iterations", shown.get("steps"))
+    assert (steps in (1000, 200_000, 500_000)) == (preset == "paper")
 
 
 def test_oneshot_takes_the_reference_first(monkeypatch, capsys):

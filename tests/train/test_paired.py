@@ -1,6 +1,7 @@
 """train.paired on 32 px: resumes bit for bit, ends in a style, and its losses do what they say."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from tests.packs import CODE, write_base
 from tests.train.tiny import assert_same_state, drawn_squeezenet, parts_of, write_tiny
 from train import paired, pairs
 from train.packs import load_source
-from train.paired import PairedConfig, SemanticLoss
-from train.semantic import FeatureDistance, cosine_distance, resized
+from train.paired import PairedConfig
+from train.semantic import FeatureDistance, SemanticLoss, cosine_distance, resized
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +78,10 @@ def test_ends_in_a_style(config, folder):
     assert card.encoder_space == "z+"  # this base has no encoder into w
     assert card.variation_space == "z+"
     assert card.options().truncation_psi == 0.7
-    assert card.training["left_out"].startswith("identity")
+    assert [what.split(":")[0] for what in card.training["left_out"]] == ["identity"]
+    assert card.training["measured_with"].startswith("SqueezeNet")
     ws = style.base.generator.ws(torch.randn(1, CODE))
-    trained = parts_of(folder.__class__(config.out))["parts"]["G_ema"]
+    trained = parts_of(Path(config.out))["parts"]["G_ema"]
     assert style.synthesize(ws).shape == (1, 3, 32, 32)
     name = "synthesis.b8.conv0.weight"
     torch.testing.assert_close(
@@ -159,6 +161,11 @@ def test_pairs_of_another_base_or_folder_are_refused(config, tmp_path):
     write_base(tmp_path / "other", seed=7)
     with pytest.raises(DataError, match="another base"):
         paired.train(dataclasses.replace(config, base=str(tmp_path / "other" / "base")))
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "0.png").write_bytes((Path(config.data) / "0.png").read_bytes())
+    with pytest.raises(DataError, match="5 pictures that are not in"):
+        paired.train(dataclasses.replace(config, data=str(few)))
 
 
 def test_bad_settings_are_refused():
