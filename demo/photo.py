@@ -92,12 +92,17 @@ def read_reference(
     from tqdm import tqdm
 
     from engine.image import read_photo
+    from engine.inversion import InversionCache
     from engine.reference import QUICK
+    from engine.runtime import data_home
 
     settings = replace(QUICK, path=stylizer.card.path_of(options.attribute))
     rgb = read_photo(path).rgb
     with tqdm(total=settings.steps, unit="step", desc="reading the reference") as bar:
-        ws = stylizer.reference(rgb, settings=settings, on_step=lambda step, loss: bar.update())
+        cache = InversionCache(data_home() / "references")  # of this user alone
+        ws = stylizer.reference(
+            rgb, settings=settings, cache=cache, on_step=lambda step, loss: bar.update()
+        )
     return Reference(Path(path).name, ws)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine import sefa
 from engine.card import (
     ATTRIBUTE_FILE,
     DETECTOR_FILE,
+    DIRECTIONS_FILE,
     DISCRIMINATOR_FILE,
     ENCODER_SPACES,
     GENERATOR_FILE,
@@ -29,6 +31,8 @@ from engine.models.encoder import encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import Pack, State
 from engine.runtime import Runtime
+
+NUM_DIRECTIONS = 64
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,26 @@ class Base:
         state = self.pack.state(DISCRIMINATOR_FILE)
         network = build(self.pack, DISCRIMINATOR_FILE, discriminator_from_state, state, clamp)
         return freeze(network, self.runtime)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Semantic directions of the source generator, the most visible first, [K, w_dim].
+
+        Those of the pack (UI2I's factor files hold them as columns), else genforce/sefa's.
+        Raises PackError where those of the pack do not fit.
+        """
+        w_dim = self.generator.synthesis.w_dim
+        count = min(NUM_DIRECTIONS, w_dim)
+        if not self.pack.has(DIRECTIONS_FILE):
+            state = self.generator.state_dict()
+            return sefa.directions(state, definition="sefa", count=count).vectors
+        stored = self.pack.state(DIRECTIONS_FILE).get("directions", torch.empty(0))
+        if stored.shape != (w_dim, w_dim):
+            raise PackError(
+                f"{self.pack.folder / DIRECTIONS_FILE} has directions of shape "
+                f"{list(stored.shape)}; [{w_dim}, {w_dim}] is needed: import the file again"
+            )
+        return stored.T[:count].float()
 
     def encoder_into(self, space: str) -> nn.Module:
         """Return the encoder into a space; PackError where the pack has none."""

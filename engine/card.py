@@ -17,6 +17,7 @@ CARD_FILE, PREVIEW_FILE = "style.json", "preview.jpg"
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 ENCODER_FILE, DETECTOR_FILE = "encoder.safetensors", "detector.safetensors"
 ATTRIBUTE_FILE = "attribute.safetensors"  # which attribute path suits a face
+DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, [w_dim, w_dim]
 STYLE_ENCODER_FILE = "style_encoder.safetensors"  # BlendGAN: picture -> style code
 STYLE_MAPPING_FILE = "style_mapping.safetensors"  # BlendGAN: style code -> w
 BLEND_FILE = "blend.safetensors"  # BlendGAN: `face_weights` [L]

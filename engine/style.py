@@ -35,7 +35,6 @@ from engine.surgery import blend_layers, interpolate
 
 NUM_KEPT_NETWORKS = 3
 STRENGTH_STEPS = 100
-NUM_DIRECTIONS = 64
 SAMPLES_OF_AVERAGE = 4096  # of the mapping, where a file does not say its average
 
 
@@ -165,20 +164,14 @@ class Style:
             OptionError: no such direction or layer.
         """
         for number, amount, layers in edits:
-            if number >= len(self.directions.vectors):
+            directions = self.base.directions
+            if number >= len(directions):
                 raise OptionError(
-                    f"edits has direction {number}; accepted are 0 .. "
-                    f"{len(self.directions.vectors) - 1}: change --edits"
+                    f"edits has direction {number}; accepted are 0 .. {len(directions) - 1}: "
+                    "change --edits"
                 )
-            ws = sefa.edit(ws, self.directions.vectors[number], amount, layers)
+            ws = sefa.edit(ws, directions[number], amount, layers)
         return ws
-
-    @cached_property
-    def directions(self) -> sefa.Directions:
-        """The most visible semantic directions of the source generator, as genforce/sefa's."""
-        state = self.base.generator.state_dict()
-        count = min(NUM_DIRECTIONS, self.base.generator.synthesis.w_dim)
-        return sefa.directions(state, definition="sefa", count=count)
 
     @property
     def has_style_encoder(self) -> bool:

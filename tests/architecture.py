@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "engine.card": ("engine.errors", "engine.options"),
     "engine.pack": ("engine.card", "engine.errors", "engine.runtime"),
     "engine.base": (
-        *("engine.card", "engine.pack", "engine.models", "engine.latent"),
+        *("engine.card", "engine.pack", "engine.models", "engine.latent", "engine.sefa"),
         *("engine.runtime", "engine.errors"),
     ),
     "engine.style": (

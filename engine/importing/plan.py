@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.card import (
     BLEND_FILE,
+    DIRECTIONS_FILE,
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
     ENCODER_SPACES,
@@ -43,7 +44,7 @@ from engine.models.stylegan2 import Generator
 
 BASE_FILES = {
     "identity": "identity.safetensors",
-    "directions": "directions.safetensors",
+    "directions": DIRECTIONS_FILE,
     **dict.fromkeys(("codes", "weight"), "codes.safetensors"),  # weight: UI2I's codes in V
 }
 STYLE_FILES = {"style_encoder": STYLE_ENCODER_FILE, "blend_weights": BLEND_FILE}

@@ -123,6 +123,7 @@ def test_one_photo_without_a_face_among_others(run, tmp_path):
 
 def test_a_reference_changes_the_look_and_is_recorded(run, tmp_path, monkeypatch):
     monkeypatch.setattr("engine.reference.QUICK", replace(QUICK, steps=3))
+    monkeypatch.setenv("STYLIZE_HOME", str(tmp_path / "home"))
     photo, look = write(tmp_path / "in.jpg"), tmp_path / "look.png"
     noise = np.random.default_rng(3).integers(0, 256, (50, 40, 3), np.uint8)
     Image.fromarray(noise).save(look)

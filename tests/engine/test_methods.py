@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from engine.base import read_base
-from engine.card import ATTRIBUTE_FILE, ENCODER_FILE, GENERATOR_FILE
+from engine.card import ATTRIBUTE_FILE, DIRECTIONS_FILE, ENCODER_FILE, GENERATOR_FILE
 from engine.errors import OptionError, PackError, StylizeError
 from engine.latent import blend
 from engine.library import StyleLibrary
@@ -267,7 +267,7 @@ def test_edits_add_up_and_leave_the_portrait_alone(library):
 def test_edits_by_text_are_steps_along_the_directions(library):
     stylizer = load(library)
     portrait = stylizer.encode(photo())[0]
-    direction = stylizer.style.directions.vectors[1]
+    direction = stylizer.style.base.directions[1]
     change = torch.zeros(1, NUM_WS, CODE)
     change[:, 2:4] = 3 * direction
     by_text = stylizer.render(portrait, StylizeOptions(edits="1:3@2-3"))
@@ -277,3 +277,13 @@ def test_edits_by_text_are_steps_along_the_directions(library):
         stylizer.render(portrait, StylizeOptions(edits="99:1"))
     with pytest.raises(OptionError, match="layers"):
         stylizer.render(portrait, StylizeOptions(edits="0:1@0-18"))
+
+
+def test_directions_of_the_pack_go_first(packs):
+    factor = torch.linalg.qr(torch.randn(CODE, CODE, generator=torch.Generator().manual_seed(2)))[0]
+    add_to_base(packs, {DIRECTIONS_FILE: {"directions": factor}})
+    found = read_base(load_pack(packs / "base"), RUNTIME).directions
+    torch.testing.assert_close(found, factor.half().float().T)
+    add_to_base(packs, {DIRECTIONS_FILE: {"directions": factor[:3]}})
+    with pytest.raises(PackError, match=r"shape \[3, 16\]; \[16, 16\] is needed"):
+        _ = read_base(load_pack(packs / "base"), RUNTIME).directions
