@@ -9,6 +9,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from train.distributed import WHOLE, Share
+
 TARGET = 0.6  # of the mean sign of the real scores, Section 3.2
 
 
@@ -18,12 +20,12 @@ class Augment:
     def __init__(self, p: float = 0.0):
         self.p = p
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, share: Share = WHOLE) -> torch.Tensor:
         """float [N, 3, R, R] -> the same shape, each picture transformed by itself."""
         if self.p <= 0:
             return images
-        images = _warp(images, self._geometry(images))
-        colors = self._colors(images).to(images.dtype)
+        images = _warp(images, self._geometry(images, share))
+        colors = self._colors(images, share).to(images.dtype)
         mixed = torch.einsum("nij,njhw->nihw", colors[:, :, :3], images)
         return mixed + colors[:, :, 3, None, None]
 
@@ -40,41 +42,51 @@ class Augment:
         """For exact resume."""
         self.p = state["p"]
 
-    def _chosen(self, n: int, like: torch.Tensor) -> torch.Tensor:
-        return torch.rand(n, device=like.device) < self.p
-
-    def _normal(self, n: int, like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(n, device=like.device)
-
-    def _uniform(self, n: int, like: torch.Tensor) -> torch.Tensor:
-        return torch.rand(n, device=like.device) * 2 - 1
-
-    def _geometry(self, x: torch.Tensor) -> torch.Tensor:
+    def _geometry(self, x: torch.Tensor, share: Share) -> torch.Tensor:
         """[N, 2, 3]: output -> input, in coordinates of [-1, 1]."""
-        n = x.shape[0]
-        scale = torch.where(self._chosen(n, x), torch.exp2(0.2 * self._normal(n, x)), 1.0)
-        aspect = torch.where(self._chosen(n, x), torch.exp2(0.2 * self._normal(n, x)), 1.0)
-        flip = torch.where(self._chosen(n, x) & (self._uniform(n, x) > 0), -1.0, 1.0)
-        angle = torch.where(self._chosen(n, x), math.pi * self._uniform(n, x), 0.0)
-        shift = 0.25 * torch.stack([self._normal(n, x), self._normal(n, x)], 1)
-        shift = torch.where(self._chosen(n, x)[:, None], shift, 0.0)
+        draw = _Draws(self.p, x, share)
+        scale = draw.often(torch.exp2(0.2 * draw.normal()), 1.0)
+        aspect = draw.often(torch.exp2(0.2 * draw.normal()), 1.0)
+        flip = draw.often(draw.uniform().sign(), 1.0)
+        angle = draw.often(math.pi * draw.uniform(), 0.0)
+        shift_x, shift_y = (draw.often(0.25 * draw.normal(), 0.0) for _ in range(2))
         cos, sin = angle.cos(), angle.sin()
-        rows = [cos * scale * aspect * flip, -sin * scale / aspect, shift[:, 0]]
-        rows += [sin * scale * aspect * flip, cos * scale / aspect, shift[:, 1]]
-        return torch.stack(rows, 1).reshape(n, 2, 3)
+        rows = [cos * scale * aspect * flip, -sin * scale / aspect, shift_x]
+        rows += [sin * scale * aspect * flip, cos * scale / aspect, shift_y]
+        return torch.stack(rows, 1).reshape(-1, 2, 3)
 
-    def _colors(self, x: torch.Tensor) -> torch.Tensor:
+    def _colors(self, x: torch.Tensor, share: Share) -> torch.Tensor:
         """[N, 3, 4]: brightness, contrast, saturation, hue."""
-        n = x.shape[0]
+        draw = _Draws(self.p, x, share)
         eye = torch.eye(3, device=x.device)
         gray = torch.full((3, 3), 1 / 3, device=x.device)
-        contrast = torch.where(self._chosen(n, x), torch.exp2(0.5 * self._normal(n, x)), 1.0)
-        saturation = torch.where(self._chosen(n, x), torch.exp2(self._normal(n, x)), 1.0)
-        angle = torch.where(self._chosen(n, x), math.pi * self._uniform(n, x), 0.0)
-        brightness = torch.where(self._chosen(n, x), 0.2 * self._normal(n, x), 0.0)
+        contrast = draw.often(torch.exp2(0.5 * draw.normal()), 1.0)
+        saturation = draw.often(torch.exp2(draw.normal()), 1.0)
+        angle = draw.often(math.pi * draw.uniform(), 0.0)
+        brightness = draw.often(0.2 * draw.normal(), 0.0)
         matrix = gray + (eye - gray) * saturation[:, None, None]
         matrix = _rotate_hue(angle) @ matrix * contrast[:, None, None]
         return torch.cat([matrix, brightness[:, None, None].expand(-1, 3, 1)], dim=2)
+
+
+class _Draws:
+    """One random number per picture of x [N, ...] at a time."""
+
+    def __init__(self, p: float, x: torch.Tensor, share: Share):
+        self.p, self.shape, self.device, self.share = p, (len(x),), x.device, share
+
+    def often(self, value: torch.Tensor, otherwise: float) -> torch.Tensor:
+        """`value` [N] with probability p."""
+        chosen = self.share.rand(self.shape, self.device) < self.p
+        return torch.where(chosen, value, otherwise)
+
+    def normal(self) -> torch.Tensor:
+        """From N(0, 1), [N]."""
+        return self.share.randn(self.shape, self.device)
+
+    def uniform(self) -> torch.Tensor:
+        """From -1 to 1, [N]."""
+        return self.share.rand(self.shape, self.device) * 2 - 1
 
 
 def _warp(images: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:

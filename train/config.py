@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_args
@@ -60,7 +61,8 @@ def run_recipe(
     """Parse the command line, print the configuration, train unless --dry-run."""
     args = parser_of(recipe, presets, description).parse_args(argv)
     config = configure(recipe, presets, args)
-    print(json.dumps(asdict(config), indent=2, default=str))
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first
+        print(json.dumps(asdict(config), indent=2, default=str))
     if not args.dry_run:
         train(config)
 

@@ -44,6 +44,28 @@ class ImageSet:
         files = tuple(self.files[i] for i in rows)
         return ImageSet(self.images[rows], (attribute,) * len(rows), files)
 
+    def split_off(self, count: int, seed: int) -> tuple["ImageSet", "ImageSet"]:
+        """`count` pictures drawn at random, and the others.
+
+        Raises:
+            DataError: fewer than two would be left.
+        """
+        if count > len(self) - 2:
+            raise DataError(
+                f"{count} of {len(self)} pictures cannot be held out: two must be left to train on"
+            )
+        order = torch.randperm(len(self), generator=seeded(seed, "held out"))
+        parts = (sorted(order[:count].tolist()), sorted(order[count:].tolist()))
+        held, rest = (
+            ImageSet(
+                self.images[rows],
+                tuple(self.attributes[i] for i in rows),
+                tuple(self.files[i] for i in rows),
+            )
+            for rows in parts
+        )
+        return held, rest
+
     def to(self, device: torch.device) -> "ImageSet":
         """The same set on another device."""
         return ImageSet(self.images.to(device), self.attributes, self.files)

@@ -1,71 +1,52 @@
-"""Recipe: AgileGAN's hierarchical variational encoder into Z+ (Song et al. 2021, Section 3.2).
+"""Recipe: an encoder into Z+ (AgileGAN's, variational or not), Z, W or W+ (pixel2style2pixel's).
 
-The generator is fixed. A photo x is encoded as a Gaussian per layer, a sample of it is decoded:
+The generator is fixed. AgileGAN (Song et al. 2021, Section 3.2) encodes a photo x as a Gaussian per
+layer, of which a sample is decoded:
 
     L = |x - G(z)|^2 + 0.8 LPIPS + 0.8 identity + 5e-4 KL(q(z|x) || N(0, I))         (Equation 8)
 
-for 20 epochs with rectified Adam at 1e-3 and batches of 16. The identity term needs the weights of
-an ArcFace network, which the project does not ship (their licences forbid commercial use); without
-`identity` it is left out.
+for 20 epochs with rectified Adam at 1e-3 and batches of 16. pSp (Richardson et al. 2021, arXiv
+2008.00951, Equation 5, `--preset psp`) answers codes in W+, offsets from the average w:
+
+    L = |x - G(w)|^2 + 0.8 LPIPS + 0.1 identity + 0.005 |w - w_avg|
+
+with Ranger at 1e-4 and batches of 8. Losses are taken at 256 px where pictures are larger. The
+encoder into a space goes into the base pack beside those into other spaces. The identity term needs
+the weights of an ArcFace network, which the project does not ship (their licences forbid commercial
+use); without `identity` it is left out. `face_weight` adds l2 and LPIPS once more on the part of
+the face from the eyes to the mouth, enlarged.
 """
 
 import copy
 import math
-from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from engine.card import ENCODER_FILE
 from engine.errors import OptionError
-from engine.latent import map_zplus, reparameterize
+from engine.latent import map_zplus
+from engine.models.backbone_encoder import PhotoEncoder, WEncoder
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.irse import ArcFace, arcface_from_state, identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
-from engine.runtime import Runtime, pick_runtime
+from engine.runtime import Runtime
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
-from train.loop import Run, autocast, ema_beta, save_grid, set_lr, update_ema
-from train.losses import kl_divergence
-from train.packs import load_source, save_base
+from train.distributed import WHOLE, Share, join_processes, take_step
+from train.encoder_config import PRESETS, EncoderConfig
+from train.loop import Run, autocast, ema_beta, set_lr, update_ema
+from train.losses import enlarged_face, kl_divergence
+from train.packs import Source, load_source, save_base
+from train.ranger import Ranger
+
+NARROW = {"widths": (32, 32, 64, 128, 192), "units": (1, 2, 2, 2)}
+OPTIMIZERS = {"radam": torch.optim.RAdam, "ranger": Ranger}
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Settings of train.encoder; the defaults are those of the paper."""
-
-    data: str = field(default="", metadata={"help": "folder of aligned photos"})
-    about: str = field(default="", metadata={"help": "the photos and their licence, for the card"})
-    base: str = field(default="engine/packs/base", metadata={"help": "pack to read and update"})
-    out: str = field(default="runs/encoder", metadata={"help": "run folder; rerun to resume"})
-    perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
-    identity: str = field(default="", metadata={"help": "ArcFace state dict, or nothing"})
-    epochs: int = field(default=20, metadata={"help": "passes over the mirrored photos"})
-    batch: int = field(default=16, metadata={"help": "images per step"})
-    lr: float = field(default=1e-3, metadata={"help": "of rectified Adam"})
-    perceptual_weight: float = field(default=0.8, metadata={"help": "LPIPS-like distance"})
-    identity_weight: float = field(default=0.8, metadata={"help": "1 - cosine of embeddings"})
-    kl_weight: float = field(default=5e-4, metadata={"help": "KL summed per code of 512"})
-    start: str = field(default="pack", metadata={"help": "pack, narrow or full"})
-    input_size: int = field(default=64, metadata={"help": "side of a new encoder's input"})
-    sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
-    ema_images: float = field(default=10_000, metadata={"help": "half-life of the average"})
-    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if self.start not in ("pack", "narrow", "full"):
-            raise OptionError(f"--start {self.start!r} is none of pack, narrow, full: try pack")
-
-
-PRESETS = {
-    "agilegan": EncoderConfig(start="full", input_size=256),
-    "cpu": EncoderConfig(start="pack", epochs=2, lr=5e-4, kl_weight=5e-5),
-}
-
-
-def narrow_encoder(num_ws: int, input_size: int) -> FeaturePyramidEncoder:
+def narrow_encoder(
+    num_ws: int, input_size: int, *, variational: bool = True, latent_avg: Tensor | None = None
+) -> FeaturePyramidEncoder:
     """The encoder of the embedded packs: pSp's pyramid, few units, one sub-encoder per level.
 
     Three codes are read from the coarse and three from the medium level, so that a generator that
@@ -75,15 +56,42 @@ def narrow_encoder(num_ws: int, input_size: int) -> FeaturePyramidEncoder:
     encoder = FeaturePyramidEncoder(
         num_ws,
         input_size=input_size,
-        widths=(32, 32, 64, 128, 192),
-        units=(1, 2, 2, 2),
+        **NARROW,
         feature_dim=128,
         levels=(3, 3),
         shared_blocks=True,
         initial_logvar=-3.0,
+        variational=variational,
+        latent_avg=latent_avg,
     )
-    nn.init.orthogonal_(encoder.fc_mu.weight)  # zero, the published start, needs a trained G
+    if variational:
+        nn.init.orthogonal_(encoder.fc_mu.weight)  # zero, the published start, needs a trained G
     return encoder
+
+
+def new_encoder(config: EncoderConfig, source: Source) -> PhotoEncoder:
+    """The encoder that training starts from: that of the pack, a narrow or a published one.
+
+    Raises:
+        OptionError: the pack has none into that space.
+    """
+    G, size = source.G, config.input_size
+    if config.start == "pack":
+        packed = source.encoder_into(config.space)
+        if packed is None or packed.variational != config.has_posterior:
+            kind = "variational " if config.has_posterior else ""
+            raise OptionError(
+                f"{config.base} has no {kind}encoder into {config.space} to start from: use "
+                "--start narrow"
+            )
+        return copy.deepcopy(packed).train().requires_grad_(True)
+    narrow = config.start == "narrow"
+    average = G.mapping.w_avg[None].clone() if config.space.startswith("w") else None
+    if config.space in ("z", "w"):
+        sizes = NARROW if narrow else {}
+        return WEncoder(G.mapping.w_dim, input_size=size, latent_avg=average, **sizes)
+    new = narrow_encoder if narrow else FeaturePyramidEncoder
+    return new(G.num_ws, input_size=size, variational=config.has_posterior, latent_avg=average)
 
 
 def encoder_input(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -101,19 +109,25 @@ def bounded_posterior(
     return mu.float(), logvar.float().clamp(-10.0, 4.0)
 
 
+def ws_of(G: Generator, codes: Tensor, space: str) -> Tensor:
+    """Codes of a space, [N, L, 512] or [N, 512], as ws [N, L, w_dim]."""
+    codes = codes[:, None].expand(-1, G.num_ws, -1) if codes.ndim == 2 else codes
+    return map_zplus(G.mapping, codes) if space.startswith("z") else codes
+
+
 def train(config: EncoderConfig) -> None:
     """Train, resume by rerunning, and put the encoder into the base pack at the end."""
-    runtime = pick_runtime()
+    runtime = join_processes()
     source = load_source(config.base)
     data = load_images(config.data, source.G.resolution).to(runtime.device)
+    torch.manual_seed(config.seed)
+    E = new_encoder(config, source).to(runtime.device)
+    E_ema = copy.deepcopy(E).eval().requires_grad_(False)
     G = source.G.to(runtime.device)
     G.synthesis.dtype = runtime.dtype
-    E = _new_encoder(config, source.E, G).to(runtime.device)
-    E_ema = _new_encoder(config, source.E, G).to(runtime.device).eval().requires_grad_(False)
-    E_ema.load_state_dict(E.state_dict())
     distance = PerceptualDistance(SqueezeNet.from_npz(config.perceptual)).to(runtime.device)
     identity = _identity(config, runtime)
-    optimizer = torch.optim.RAdam(E.parameters(), config.lr)
+    optimizer = OPTIMIZERS[config.optimizer](E.parameters(), config.lr)
     total = config.epochs * 2 * len(data)
     run = Run(
         config.out,
@@ -122,51 +136,62 @@ def train(config: EncoderConfig) -> None:
         batch=config.batch,
         state={"E": E, "E_ema": E_ema, "optimizer": optimizer},
         seed=config.seed,
+        accumulate=config.accumulate,
+        device=runtime.device,
     )
+    names = ("l2", "perceptual", "identity", "kl", "w_norm", "face")
+    weights = {name: getattr(config, f"{name}_weight") for name in names}
     with run, autocast(runtime):
-        for generator in run.steps():
+        for _ in run.steps():
             x = draw(data, run.cur_nimg, config.batch, config.seed)
-            losses = reconstruction_losses(E, G, x, distance, identity, generator)
-            loss = (
-                losses["l2"]
-                + config.perceptual_weight * losses["perceptual"]
-                + config.identity_weight * losses["identity"]
-                + config.kl_weight * losses["kl"]
-            )
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / total))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            for share in run.shares("E"):
+                losses = encoder_losses(config, E, G, share.rows(x), distance, identity, share)
+                loss = sum(weights[name] * term for name, term in losses.items())
+                (loss / run.accumulate).backward()
+                run.record(losses)
+            take_step(optimizer)
             update_ema(E_ema, E, ema_beta(config.batch, config.ema_images, run.cur_nimg))
-            run.record(losses)
-            if run.due(config.sample_every):
-                _save_samples(E_ema, G, data, run)
-    if not run.stopped:
+            if run.leads and run.due(config.sample_every):
+                pictures = photos_and_reconstructions(E_ema, G, data, space=config.space)
+                run.save_samples(pictures, columns=16)
+    if run.leads and not run.stopped:
         record = {"recipe": "train.encoder", **run.record_of_run}
-        save_base(config.base, {ENCODER_FILE: E_ema}, record)
+        save_base(config.base, {source.pack.card.encoder_file(config.space): E_ema}, record)
 
 
-def reconstruction_losses(
-    E: FeaturePyramidEncoder,
+def encoder_losses(
+    config: EncoderConfig,
+    E: PhotoEncoder,
     G: Generator,
-    x: torch.Tensor,
+    x: Tensor,
     distance: PerceptualDistance,
     identity: ArcFace | None,
-    generator: torch.Generator,
-) -> dict[str, torch.Tensor]:
-    """The unweighted terms of Equation 8 for photos x [N, 3, R, R]."""
-    mu, logvar = bounded_posterior(E, x)
-    z = reparameterize(mu, logvar, generator)
-    rebuilt = G.synthesis(map_zplus(G.mapping, z))
-    terms = {
-        "l2": (rebuilt - x).square().mean(),
-        "perceptual": distance(rebuilt, x).mean(),
-        "kl": kl_divergence(mu, logvar),
-        "identity": x.new_zeros(()),
-    }
+    share: Share = WHOLE,
+) -> dict[str, Tensor]:
+    """The unweighted terms of both objectives for photos x [N, 3, R, R]; those without use lack."""
+    terms = {}
+    if E.variational:
+        mu, logvar = bounded_posterior(E, x)
+        terms["kl"] = kl_divergence(mu, logvar)
+        codes = mu + share.randn(mu.shape, mu.device) * torch.exp(0.5 * logvar)  # Equation 3
+    else:
+        codes = E(encoder_input(x, E.input_size)).float()
+    rebuilt = G.synthesis(ws_of(G, codes, config.space))
+    size = min(config.loss_size, x.shape[-1])
+    rebuilt, x = encoder_input(rebuilt, size), encoder_input(x, size)
+    terms["l2"] = (rebuilt - x).square().mean()
+    terms["perceptual"] = distance(rebuilt, x).mean()
+    if config.space.startswith("w"):
+        terms["w_norm"] = (codes - G.mapping.w_avg).flatten(1).norm(dim=1).mean()
     if identity is not None:
         cosine = (identity(identity_crop(rebuilt)) * identity(identity_crop(x))).sum(1)
         terms["identity"] = (1 - cosine).mean()
+    if config.face_weight > 0:
+        rebuilt, x = enlarged_face(rebuilt), enlarged_face(x)
+        closer = distance(rebuilt, x).mean()
+        terms["face"] = (rebuilt - x).square().mean() + config.perceptual_weight * closer
     return terms
 
 
@@ -182,24 +207,12 @@ def posteriors(E: FeaturePyramidEncoder, photos: ImageSet) -> tuple[torch.Tensor
 
 @torch.no_grad()
 def photos_and_reconstructions(
-    E: FeaturePyramidEncoder, G: Generator, data: ImageSet, count: int = 16
-) -> torch.Tensor:
-    """Some photos, then what their posterior means decode to: [2 count, 3, R, R]."""
+    E: PhotoEncoder, G: Generator, data: ImageSet, count: int = 16, space: str = "z+"
+) -> Tensor:
+    """Some photos, then what their codes (posterior means) decode to: [2 count, 3, R, R]."""
     photos = as_float(data.images[:: max(1, len(data) // count)][:count])
-    mu, _ = E.posterior(encoder_input(photos, E.input_size))
-    return torch.cat([photos, G.synthesis(map_zplus(G.mapping, mu.float()))])
-
-
-def _new_encoder(
-    config: EncoderConfig, packed: FeaturePyramidEncoder | None, G: Generator
-) -> FeaturePyramidEncoder:
-    if config.start == "full":
-        return FeaturePyramidEncoder(G.num_ws, input_size=config.input_size)
-    if config.start == "narrow":
-        return narrow_encoder(G.num_ws, config.input_size)
-    if packed is None:
-        raise OptionError(f"{config.base} has no encoder to start from: use --start narrow")
-    return copy.deepcopy(packed).train().requires_grad_(True)
+    codes = E(encoder_input(photos, E.input_size)).float()
+    return torch.cat([photos, G.synthesis(ws_of(G, codes, space))])
 
 
 def _identity(config: EncoderConfig, runtime: Runtime) -> ArcFace | None:
@@ -213,12 +226,6 @@ def cosine_fall(progress: float) -> float:
     """Factor of the learning rate: 1, then down to zero along a cosine over the last quarter."""
     fall = min(max((progress - 0.75) / 0.25, 0.0), 1.0)
     return 0.5 + 0.5 * math.cos(math.pi * fall)
-
-
-@torch.no_grad()
-def _save_samples(E: FeaturePyramidEncoder, G: Generator, data: ImageSet, run: Run) -> None:
-    pictures = photos_and_reconstructions(E, G, data)
-    save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", pictures, columns=16)
 
 
 if __name__ == "__main__":

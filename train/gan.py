@@ -1,21 +1,23 @@
-"""What the adversarial recipes share: random codes, a discriminator's step, path length's step."""
+"""What the adversarial recipes share: random codes, a discriminator's losses, path length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor, nn
 
 from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator
 from train.augment import Augment
+from train.distributed import WHOLE, Share
 from train.loop import Values
 from train.losses import path_length_penalty, r1_penalty
 
-Losses = dict[str, torch.Tensor]
+Losses = dict[str, Tensor]
 
 
 def random_z_plus(
     n: int, num_ws: int, z_dim: int, mixing: float, generator: torch.Generator
-) -> torch.Tensor:
+) -> Tensor:
     """Codes [n, num_ws, z_dim] of N(0, I): one z for all layers, or two, crossed over.
 
     Style mixing (Karras et al. 2019, Section 3.1) happens with probability `mixing`.
@@ -28,53 +30,90 @@ def random_z_plus(
     return torch.where(from_first, z[0], z[1])
 
 
+def lazy_adam(parameters: Iterable[nn.Parameter], lr: float, interval: int = 0) -> torch.optim.Adam:
+    """Adam with betas 0 and 0.99 for a network that is regularised every `interval` steps.
+
+    A regularisation step of its own is one more step, so that rate and memory shrink by
+    c = interval / (interval + 1) (Karras et al. 2020, Appendix B); 0: there is none, c = 1.
+    """
+    c = interval / (interval + 1) if interval else 1.0
+    return torch.optim.Adam(parameters, c * lr, (0.0, 0.99**c), fused=True)
+
+
+def first_layers(D: Discriminator, count: int) -> list[nn.Parameter]:
+    """Parameters of the first `count` blocks, those nearest to the picture.
+
+    FreezeD (Mo et al. 2020, arXiv 2002.10964, Section 3): kept as they are, they know pictures,
+    while the rest learns the new domain.
+    """
+    sizes = sorted((r for r in D.channels if r > 4), reverse=True)[:count]
+    return [p for size in sizes for p in getattr(D, f"b{size}").parameters()]
+
+
+def discriminator_losses(
+    D: Discriminator,
+    augment: Augment,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    *,
+    with_r1: bool,
+    share: Share = WHOLE,
+) -> Losses:
+    """The unweighted terms of a discriminator on augmented pictures [N, 3, R, R], and its scores.
+
+    R1's gradient is taken at the augmented picture, since warping cannot be differentiated twice.
+    """
+    shown = augment(real, share).detach().requires_grad_(with_r1)
+    real_score, fake_score = D(shown), D(augment(fake.detach(), share))
+    losses = {"loss_D": loss(real_score, fake_score)}
+    if with_r1:
+        losses["r1"] = r1_penalty(real_score, shown)
+    signs = real_score.detach().sign().mean()
+    scores = {"score_real": real_score.mean(), "score_fake": fake_score.mean(), "sign": signs}
+    return losses | {name: score.detach() for name, score in scores.items()}
+
+
 def discriminator_step(
     D: Discriminator,
     optimizer: torch.optim.Optimizer,
     augment: Augment,
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    real: torch.Tensor,
-    fake: torch.Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
     r1_weight: float,
 ) -> Losses:
-    """One step of a discriminator on augmented pictures [N, 3, R, R].
+    """One step of one discriminator on a whole batch.
 
     `r1_weight` is that of the penalty in this very step, its interval included; 0 leaves it out.
-    The gradient is taken at the augmented picture, since warping cannot be differentiated twice.
     """
     D.requires_grad_(True)
-    shown = augment(real).detach().requires_grad_(r1_weight > 0)
-    real_score, fake_score = D(shown), D(augment(fake.detach()))
-    losses = {"loss_D": loss(real_score, fake_score)}
-    total = losses["loss_D"]
-    if r1_weight > 0:
-        losses["r1"] = r1_penalty(real_score, shown)
-        total = total + losses["r1"] * r1_weight
+    losses = discriminator_losses(D, augment, loss, real, fake, with_r1=r1_weight > 0)
     optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    (losses["loss_D"] + r1_weight * losses.get("r1", 0.0)).backward()
     optimizer.step()
     D.requires_grad_(False)
-    signs = real_score.detach().sign().mean()
-    scores = {"score_real": real_score.mean(), "score_fake": fake_score.mean(), "sign": signs}
-    return {**losses, **scores}
+    return losses
+
+
+def path_length(
+    G: Generator, ws: Tensor, mean: float, path: int = 0, share: Share = WHOLE
+) -> tuple[Tensor, float]:
+    """Path length regularisation of the pictures of ws [N, L, 512]: (penalty, new running mean)."""
+    if not ws.requires_grad:
+        ws = ws.requires_grad_(True)
+    image = G.synthesis(ws, share.randn, path)
+    return path_length_penalty(image, ws, mean, share=share)
 
 
 def path_step(
-    G: Generator,
-    optimizer: torch.optim.Optimizer,
-    values: Values,
-    ws: torch.Tensor,
-    weight: float,
-    path: int = 0,
+    G: Generator, optimizer: torch.optim.Optimizer, values: Values, ws: Tensor, weight: float
 ) -> Losses:
-    """One step of path length regularisation on codes ws [N, L, 512].
+    """One step of path length regularisation on a whole batch of codes ws [N, L, 512].
 
     The running mean is kept in `values["path_mean"]`; `weight` includes the interval.
     """
-    if not ws.requires_grad:
-        ws = ws.requires_grad_(True)
-    image = G.synthesis(ws, noise="random", path=path)
-    penalty, values["path_mean"] = path_length_penalty(image, ws, values["path_mean"])
+    penalty, values["path_mean"] = path_length(G, ws, values["path_mean"])
     optimizer.zero_grad(set_to_none=True)
     (penalty * weight).backward()
     optimizer.step()

@@ -7,13 +7,18 @@
             if run.due(config.sample_every):
                 save_grid(...)
 
-Progress is counted in images. Each step reseeds PyTorch from (seed, rank, cur_nimg), so that
-stopping and rerunning the same command gives the numbers of a run that was never stopped.
+Progress is counted in images. Each step reseeds PyTorch from (seed, cur_nimg), so that stopping
+and rerunning the same command gives the numbers of a run that was never stopped.
+
+A step may be computed in shares (train.distributed): those of this process come from
+`for share in run.shares("D")`, each of which finds PyTorch seeded alike. Only the first of several
+processes writes.
 """
 
 import json
 import resource
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -30,6 +35,10 @@ from tqdm import tqdm
 from engine.errors import TrainingError
 from engine.runtime import Runtime
 from train.data import seeded
+from train.distributed import Share, any_process, num_processes, rank
+from train.plot import plot_stats
+
+EXPLODED = 1e6  # no loss of these recipes comes near while it still trains
 
 
 class Stateful(Protocol):
@@ -56,23 +65,30 @@ class Run:
         seed: int = 0,
         save_every_seconds: float = 300.0,
         tick: int = 2000,
+        accumulate: int = 1,
+        device: torch.device | None = None,
     ):
         """Open or resume the run in folder `out`; `total` and `tick` are counted in images.
+
+        Every process computes `accumulate` shares of a batch, one after the other; `device` is
+        where the processes talk to each other, None: the CPU.
 
         Raises:
             TrainingError: the folder holds a run of another kind or shape.
         """
         self.out, self.config, self.total, self.batch = Path(out), config, total, batch
         self.state, self.seed, self.tick = dict(state), seed, tick
-        self.save_every_seconds = save_every_seconds
+        self.save_every_seconds, self.accumulate = save_every_seconds, accumulate
+        self.device = device or torch.device("cpu")
         self.cur_nimg = 0
         self._earlier_seconds, self._opened = 0.0, time.monotonic()
         self._sums: dict[str, list[float]] = defaultdict(list)
         self._stop = False
         self.out.mkdir(parents=True, exist_ok=True)
         self._resume()
-        text = json.dumps(asdict(config), indent=2, default=str)
-        (self.out / "config.json").write_text(text + "\n", encoding="utf-8")
+        if self.leads:
+            text = json.dumps(asdict(config), indent=2, default=str)
+            (self.out / "config.json").write_text(text + "\n", encoding="utf-8")
 
     def __enter__(self) -> "Run":
         self._handlers = {
@@ -93,6 +109,11 @@ class Run:
         return self._stop
 
     @property
+    def leads(self) -> bool:
+        """Whether this is the one process that writes."""
+        return rank() == 0
+
+    @property
     def record_of_run(self) -> dict[str, Any]:
         """What a pack's card says of the training: settings, images seen, hours."""
         settings = asdict(self.config)
@@ -102,25 +123,33 @@ class Run:
 
     def steps(self) -> Iterator[torch.Generator]:
         """Yield a random generator per step until `total` images, saving now and then."""
-        saved = ticked = time.monotonic()
-        start = self.cur_nimg
-        bar = tqdm(
-            total=self.total, initial=start, unit="img", smoothing=0.02, mininterval=1.0, ncols=100
-        )
-        with bar:
-            while self.cur_nimg < self.total and not self._stop:
+        saved = self._ticked = time.monotonic()
+        self._ticked_nimg = seen = self.cur_nimg
+        look = {"unit": "img", "smoothing": 0.02, "mininterval": 1.0, "ncols": 100}
+        with tqdm(total=self.total, initial=seen, disable=not self.leads, **look) as bar:
+            while self.cur_nimg < self.total and not self._agreed_to_stop():
                 generator = seeded(self.seed, 0, self.cur_nimg)
                 torch.manual_seed(generator.initial_seed())
                 yield generator
                 self.cur_nimg += self.batch
                 bar.update(self.batch)
                 if self.due(self.tick):
-                    now = time.monotonic()
-                    self._write_stats(self.tick / (now - ticked))
-                    ticked = now
+                    self._write_stats()
                 if time.monotonic() - saved > self.save_every_seconds:
                     self.save()
                     saved = time.monotonic()
+            if self._sums:
+                self._write_stats()
+
+    def shares(self, phase: str) -> Iterator[Share]:
+        """Yield the shares of this step's batch that this process computes.
+
+        PyTorch is reseeded for each from (seed, phase, cur_nimg), so that all of them draw the
+        same numbers for the whole batch, of which each takes its rows.
+        """
+        for i in range(self.accumulate):
+            torch.manual_seed(seeded(self.seed, phase, self.cur_nimg).initial_seed())
+            yield Share(rank() * self.accumulate + i, num_processes() * self.accumulate)
 
     def due(self, every: int) -> bool:
         """Whether a multiple of `every` images was passed by the step that ends here."""
@@ -130,19 +159,32 @@ class Run:
         """Add named values to the averages of the next line of stats.jsonl.
 
         Raises:
-            TrainingError: a value is not finite; the state last saved is kept.
+            TrainingError: a value is not finite, or too large; the state last saved is kept.
         """
         for name, value in values.items():
             number = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
-            if not np.isfinite(number):
+            if not abs(number) < EXPLODED:
                 raise TrainingError(
                     f"{name} became {number} after {self.cur_nimg} images; the last good state is "
                     f"{self.out / 'state.pt'}: resume with a lower learning rate"
                 )
             self._sums[name].append(number)
 
+    def warn(self, message: str) -> None:
+        """Tell the user, and stats.jsonl, in plain words that something goes wrong."""
+        self._write_line({"cur_nimg": self.cur_nimg, "warning": message})
+        if self.leads:
+            tqdm.write(f"warning: {message}", file=sys.stderr)
+
+    def save_samples(self, images: torch.Tensor, columns: int) -> None:
+        """Write float images [N, 3, R, R] as samples-*.png, and draw stats.png anew."""
+        save_grid(self.out / f"samples-{self.cur_nimg:09d}.png", images, columns)
+        plot_stats(self.out / "stats.jsonl", self.out / "stats.png")
+
     def save(self) -> None:
         """Write state.pt so that a crash at any moment leaves either the old or the new one."""
+        if not self.leads:
+            return
         content = {name: part.state_dict() for name, part in self.state.items()}
         part = self.out / "state.pt.part"
         counts = {"cur_nimg": self.cur_nimg, "seconds": self._seconds()}
@@ -174,14 +216,28 @@ class Run:
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._opened
 
-    def _write_stats(self, images_per_second: float) -> None:
-        line = {"cur_nimg": self.cur_nimg, "img_per_s": round(images_per_second, 2)}
+    def _write_stats(self) -> None:
+        now = time.monotonic()
+        speed = (self.cur_nimg - self._ticked_nimg) / (now - self._ticked)
+        self._ticked, self._ticked_nimg = now, self.cur_nimg
+        line = {"cur_nimg": self.cur_nimg, "img_per_s": round(speed, 2)}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
         line["peak_mib"] = peak // 1024
+        if self.device.type != "cpu":
+            line["gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
         line |= {name: float(np.mean(values)) for name, values in self._sums.items()}
         self._sums.clear()
-        with (self.out / "stats.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._write_line(line)
+
+    def _write_line(self, line: Mapping[str, Any]) -> None:
+        if self.leads:
+            with (self.out / "stats.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _agreed_to_stop(self) -> bool:
+        """Whether any process was asked to; signals need not reach all of them in one step."""
+        self._stop = any_process(self._stop, self.device)
+        return self._stop
 
     def _request_stop(self, number: int, frame: object) -> None:
         self._stop = True

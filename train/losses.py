@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from train.distributed import WHOLE, Share
+
 
 def logistic_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     """Discriminator's logistic loss (Goodfellow et al. 2014) on scores [N, 1]."""
@@ -36,23 +38,28 @@ def r1_penalty(score: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def path_length_penalty(
-    image: torch.Tensor, ws: torch.Tensor, mean: float, decay: float = 0.01
+    image: torch.Tensor,
+    ws: torch.Tensor,
+    mean: float,
+    decay: float = 0.01,
+    share: Share = WHOLE,
 ) -> tuple[torch.Tensor, float]:
     """StyleGAN2's path length regularisation (Karras et al. 2020, Section 3.2).
 
     Args:
         image: [N, 3, R, R], computed from `ws` [N, L, 512], which requires a gradient.
-        mean: running mean of the path length.
+        mean: running mean of the path length before this step.
         decay: how fast the running mean follows.
+        share: which part of a batch the pictures are.
 
     Returns:
         (the penalty, the new running mean).
     """
-    noise = torch.randn_like(image) / math.sqrt(image.shape[2] * image.shape[3])
+    noise = share.randn(image.shape, image.device) / math.sqrt(image.shape[2] * image.shape[3])
     (gradient,) = torch.autograd.grad((image * noise).sum(), ws, create_graph=True)
     lengths = gradient.square().sum(2).mean(1).sqrt()
     new_mean = mean + decay * (float(lengths.detach().mean()) - mean)
-    return (lengths - new_mean).square().mean(), new_mean
+    return (lengths - mean).square().mean(), new_mean
 
 
 def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:

@@ -17,74 +17,30 @@ A run may start from a smaller one or from a pack (`grow_from`): blocks that fit
 ones start silent.
 """
 
-import math
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from engine.card import DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE
-from engine.errors import TrainingError
-from engine.latent import map_zplus, reparameterize
-from engine.models.discriminator import Discriminator
-from engine.models.encoder import FeaturePyramidEncoder
+from engine.latent import map_zplus
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
-from engine.runtime import Runtime, pick_runtime
-from train.augment import Augment
 from train.config import run_recipe
 from train.data import ImageSet, draw, load_images
-from train.encoder import bounded_posterior, narrow_encoder, photos_and_reconstructions
-from train.gan import Losses, discriminator_step, path_step, random_z_plus
-from train.loop import Run, Values, autocast, ema_beta, save_grid, set_lr, update_ema
+from train.distributed import Share, join_processes, mean_of_processes, take_step
+from train.encoder import bounded_posterior, photos_and_reconstructions
+from train.gan import Losses, discriminator_losses, path_length, random_z_plus
+from train.loop import Run, autocast, ema_beta, set_lr, update_ema
 from train.losses import enlarged_face, kl_divergence, logistic_d, logistic_g
-from train.packs import load_source, save_base
+from train.packs import save_base
 from train.pretrain_config import PRESETS, PretrainConfig
-
-
-class Networks:
-    """G, D, their averages and optimizers, the encoder, the augmentation."""
-
-    def __init__(self, config: PretrainConfig, runtime: Runtime):
-        torch.manual_seed(config.seed)
-        self.G = _generator(config).to(runtime.device)
-        channels = config.channels(config.discriminator_base)
-        self.D = Discriminator(config.resolution, channels=channels).to(runtime.device)
-        self.E = _encoder(config).to(runtime.device)
-        self.G_ema, self.E_ema = _generator(config), _encoder(config)
-        self.augment = Augment()
-        self.values = Values(path_mean=0.0, sign=0.0)
-        if config.grow_from:
-            _grow(self.modules(), Path(config.grow_from))
-        for average, source in ((self.G_ema, self.G), (self.E_ema, self.E)):
-            average.load_state_dict(source.state_dict())
-            average.to(runtime.device).eval().requires_grad_(False)
-        for network in (self.G, self.G_ema):
-            network.synthesis.dtype = runtime.dtype
-        self.D.dtype = runtime.dtype
-        betas = (0.0, 0.99)
-        self.opt_G = torch.optim.Adam(self.G.parameters(), config.lr, betas, fused=True)
-        self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr, betas, fused=True)
-        self.opt_E = torch.optim.Adam(
-            self.E.parameters(), config.encoder_lr, (0.9, 0.99), fused=True
-        )
-
-    def modules(self) -> dict[str, nn.Module]:
-        """The trained networks by the names they are saved under."""
-        return {"G": self.G, "D": self.D, "E": self.E}
-
-    def state(self) -> dict[str, object]:
-        """Everything that resuming needs."""
-        averages = {"G_ema": self.G_ema, "E_ema": self.E_ema}
-        optimizers = {"opt_G": self.opt_G, "opt_D": self.opt_D, "opt_E": self.opt_E}
-        rest = {"augment": self.augment, "values": self.values}
-        return {**self.modules(), **averages, **optimizers, **rest}
+from train.pretrain_networks import Networks
 
 
 def train(config: PretrainConfig) -> None:
     """Train until `config.images`, or until stopped; rerun to resume."""
-    runtime = pick_runtime()
+    runtime = join_processes()
     data = load_images(config.data, config.resolution).to(runtime.device)
     nets = Networks(config, runtime)
     distance = None
@@ -97,6 +53,8 @@ def train(config: PretrainConfig) -> None:
         batch=config.batch,
         state=nets.state(),
         seed=config.seed,
+        accumulate=config.accumulate,
+        device=runtime.device,
     )
     with run, autocast(runtime):
         for generator in run.steps():
@@ -108,60 +66,26 @@ def train(config: PretrainConfig) -> None:
 
             # One forward pass of G serves both losses.
             warming = run.cur_nimg < config.warmup
-            ws, posterior = _codes(nets, config, real, generator, warming)
-            fake = nets.G.synthesis(ws, noise="random")
+            random = _random_z(nets.G, config, config.batch, generator)
+            fakes = [_fakes(nets, config, real, random, share, warming) for share in run.shares("")]
             _track_w_avg(nets.G, config.batch, generator)
 
-            # Discriminator, with lazy R1.
-            losses = {}
+            # Discriminator, with lazy R1; generator and encoder; path length.
             if not warming:
-                losses |= _discriminator_step(nets, config, real, fake, step)
-
-            # Generator and encoder.
-            losses |= _generator_step(nets, config, real, fake, posterior, distance, warming)
+                _discriminator_step(nets, run, real, fakes, step)
+            _generator_step(nets, run, real, fakes, distance, warming)
             if config.path_weight > 0 and not warming and step % config.path_interval == 0:
-                ws = _random_ws(nets.G, config, config.batch // 2, generator)
-                weight = config.path_weight * config.path_interval
-                losses |= path_step(nets.G, nets.opt_G, nets.values, ws, weight)
+                _path_step(nets, run, random[: config.batch // 2])
 
             # Averages, statistics, pictures.
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.G_ema, nets.G, beta)
             update_ema(nets.E_ema, nets.E, beta)
-            run.record({**losses, "ada_p": nets.augment.p})
-            if run.due(config.sample_every):
+            run.record({"ada_p": nets.augment.p})
+            if run.leads and run.due(config.sample_every):
                 _save_samples(nets, config, data, run)
-    if config.pack and not run.stopped:
+    if config.pack and run.leads and not run.stopped:
         _save_pack(nets, config, run)
-
-
-def _generator(config: PretrainConfig) -> Generator:
-    channels = config.channels(config.channel_base)
-    return Generator(config.resolution, num_layers=config.mapping_layers, channels=channels)
-
-
-def _encoder(config: PretrainConfig) -> FeaturePyramidEncoder:
-    return narrow_encoder(2 * int(math.log2(config.resolution)) - 2, config.encoder_size)
-
-
-def _grow(modules: Mapping[str, nn.Module], file: Path) -> None:
-    """Take over every tensor of a run's state or a pack that fits; new ToRGBs start at zero."""
-    if file.is_dir():
-        source = load_source(file)
-        networks = {"G": source.G, "D": source.D} | ({"E": source.E} if source.E else {})
-        saved = {name: network.state_dict() for name, network in networks.items()}
-    else:
-        saved = torch.load(file, map_location="cpu", weights_only=True)["parts"]
-    for name, module in modules.items():
-        own = module.state_dict()
-        old = saved.get(f"{name}_ema", saved.get(name, {}))
-        kept = {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
-        if not kept:
-            raise TrainingError(f"nothing in {file} fits {name}: check --channel-base")
-        module.load_state_dict({**own, **kept})
-        if name == "G" and len(kept) < len(own):
-            top = module.synthesis.block(module.resolution).torgb
-            nn.init.zeros_(top.weight)
 
 
 def _anneal(nets: Networks, config: PretrainConfig, cur_nimg: int) -> None:
@@ -172,29 +96,41 @@ def _anneal(nets: Networks, config: PretrainConfig, cur_nimg: int) -> None:
     set_lr(nets.opt_E, config.encoder_lr * factor)
 
 
-def _codes(
+@dataclass(frozen=True)
+class Fakes:
+    """A share of the fakes: pictures, and of which posteriors the first of them are samples."""
+
+    share: Share
+    pictures: Tensor
+    posterior: tuple[Tensor, Tensor] | None = None
+
+
+def _fakes(
     nets: Networks,
     config: PretrainConfig,
-    real: torch.Tensor,
-    generator: torch.Generator,
+    real: Tensor,
+    random: Tensor,
+    share: Share,
     warming: bool,
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
-    """Codes of the fakes: random ones and, when an encoder is trained, half posterior samples."""
+) -> Fakes:
+    """Pictures of random codes and, when an encoder is trained, half of posterior samples."""
     if config.reconstruct <= 0:
-        return _random_ws(nets.G, config, config.batch, generator), None
+        return Fakes(share, nets.G.synthesis(_ws(nets, share.rows(random)), share.randn))
     encoded = config.batch if warming else config.batch // 2
-    mu, logvar = bounded_posterior(nets.E, real[:encoded])
-    ws = map_zplus(nets.G.mapping, reparameterize(mu, logvar, generator))
-    random = _random_ws(nets.G, config, config.batch - encoded, generator)
-    return torch.cat([ws, random]), (mu, logvar)
+    mu, logvar = bounded_posterior(nets.E, share.rows(real[:encoded]))
+    sampled = mu + share.randn(mu.shape, mu.device) * torch.exp(0.5 * logvar)
+    z_plus = torch.cat([sampled, share.rows(random[encoded:])])
+    return Fakes(share, nets.G.synthesis(_ws(nets, z_plus), share.randn), (mu, logvar))
 
 
-def _random_ws(
-    G: Generator, config: PretrainConfig, n: int, generator: torch.Generator
-) -> torch.Tensor:
+def _ws(nets: Networks, z_plus: Tensor) -> Tensor:
+    return map_zplus(nets.G.mapping, z_plus)
+
+
+def _random_z(G: Generator, config: PretrainConfig, n: int, generator: torch.Generator) -> Tensor:
     """Codes [n, num_ws, 512] of random z, a part of them crossed over (style mixing)."""
     z_plus = random_z_plus(n, G.num_ws, G.mapping.z_dim, config.mixing, generator)
-    return map_zplus(G.mapping, z_plus.to(G.mapping.w_avg.device))
+    return z_plus.to(G.mapping.w_avg.device)
 
 
 @torch.no_grad()
@@ -205,51 +141,86 @@ def _track_w_avg(G: Generator, batch: int, generator: torch.Generator) -> None:
 
 
 def _discriminator_step(
-    nets: Networks, config: PretrainConfig, real: torch.Tensor, fake: torch.Tensor, step: int
-) -> Losses:
+    nets: Networks, run: Run, real: Tensor, fakes: list[Fakes], step: int
+) -> None:
     """A step of D with lazy R1, after which the augmentation adapts (every fourth step)."""
-    r1 = config.r1_gamma / 2 * config.r1_interval * (step % config.r1_interval == 0)
-    losses = discriminator_step(nets.D, nets.opt_D, nets.augment, logistic_d, real, fake, r1)
-    nets.values["sign"] += 0.05 * (float(losses["sign"]) - nets.values["sign"])
+    config = run.config
+    r1_weight = config.r1_gamma / 2 * config.r1_interval
+    with_r1 = r1_weight > 0 and step % config.r1_interval == 0
+    nets.D.requires_grad_(True)
+    nets.opt_D.zero_grad(set_to_none=True)
+    signs = []
+    for share, part in zip(run.shares("D"), fakes, strict=True):
+        networks, pictures = (nets.D, nets.augment), (share.rows(real), part.pictures)
+        terms = discriminator_losses(*networks, logistic_d, *pictures, with_r1=with_r1, share=share)
+        total = terms["loss_D"] + r1_weight * terms.get("r1", 0.0)
+        (total / run.accumulate).backward()
+        signs.append(float(terms["sign"]))
+        run.record(terms)
+    take_step(nets.opt_D)
+    nets.D.requires_grad_(False)
+    sign = mean_of_processes({"sign": sum(signs) / len(signs)}, run.device)["sign"]
+    nets.values["sign"] += 0.05 * (sign - nets.values["sign"])
     if step % 4 == 0:
         nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
-    return losses
 
 
 def _generator_step(
     nets: Networks,
-    config: PretrainConfig,
-    real: torch.Tensor,
-    fake: torch.Tensor,
-    posterior: tuple[torch.Tensor, torch.Tensor] | None,
+    run: Run,
+    real: Tensor,
+    fakes: list[Fakes],
     distance: PerceptualDistance | None,
     warming: bool,
-) -> Losses:
-    losses, total = {}, torch.zeros((), device=fake.device)
-    if not warming:
-        losses["loss_G"] = logistic_g(nets.D(nets.augment(fake)))
-        total = total + config.adversarial * losses["loss_G"]
-    if posterior is not None:
-        encoded = len(posterior[0])
-        rebuilt, target = fake[:encoded], real[:encoded]
-        losses["l2"] = (rebuilt - target).square().mean()
-        losses["perceptual"] = distance(rebuilt, target).mean()
-        losses["kl"] = kl_divergence(*posterior)
-        picture = losses["l2"] + config.perceptual_weight * losses["perceptual"]
-        if config.face_weight > 0:
-            rebuilt, target = enlarged_face(rebuilt), enlarged_face(target)
-            l2, perceptual = (rebuilt - target).square().mean(), distance(rebuilt, target).mean()
-            losses["face"] = l2 + config.perceptual_weight * perceptual
-            picture = picture + config.face_weight * losses["face"]
-        total = total + config.reconstruct * (picture + config.kl_weight * losses["kl"])
+) -> None:
+    config = run.config
     nets.opt_G.zero_grad(set_to_none=True)
     nets.opt_E.zero_grad(set_to_none=True)
-    total.backward()
-    nets.opt_G.step()
-    if posterior is not None:
-        nn.utils.clip_grad_norm_(nets.E.parameters(), 1.0)
-        nets.opt_E.step()
+    for share, part in zip(run.shares("G"), fakes, strict=True):
+        terms, total = {}, torch.zeros((), device=real.device)
+        if not warming:
+            terms["loss_G"] = logistic_g(nets.D(nets.augment(part.pictures, share)))
+            total = total + config.adversarial * terms["loss_G"]
+        if part.posterior is not None:
+            rebuilt = part.pictures[: len(part.posterior[0])]
+            terms |= _picture_losses(config, rebuilt, share.rows(real)[: len(rebuilt)], distance)
+            terms["kl"] = kl_divergence(*part.posterior)
+            picture = terms["l2"] + config.perceptual_weight * terms["perceptual"]
+            picture = picture + config.face_weight * terms.get("face", 0.0)
+            total = total + config.reconstruct * (picture + config.kl_weight * terms["kl"])
+        (total / run.accumulate).backward()
+        run.record(terms)
+    take_step(nets.opt_G)
+    if config.reconstruct > 0:
+        take_step(nets.opt_E, largest_norm=1.0)
+
+
+def _picture_losses(
+    config: PretrainConfig, rebuilt: Tensor, target: Tensor, distance: PerceptualDistance
+) -> Losses:
+    """How far reconstructions [N, 3, R, R] are from photos, as a whole and around the face."""
+    l2, perceptual = (rebuilt - target).square().mean(), distance(rebuilt, target).mean()
+    losses = {"l2": l2, "perceptual": perceptual}
+    if config.face_weight > 0:
+        rebuilt, target = enlarged_face(rebuilt), enlarged_face(target)
+        l2, perceptual = (rebuilt - target).square().mean(), distance(rebuilt, target).mean()
+        losses["face"] = l2 + config.perceptual_weight * perceptual
     return losses
+
+
+def _path_step(nets: Networks, run: Run, random: Tensor) -> None:
+    """Path length regularisation, a step of its own."""
+    weight = run.config.path_weight * run.config.path_interval
+    nets.opt_G.zero_grad(set_to_none=True)
+    means = []
+    for share in run.shares("path"):
+        ws = _ws(nets, share.rows(random))
+        penalty, mean = path_length(nets.G, ws, nets.values["path_mean"], share=share)
+        (weight * penalty / run.accumulate).backward()
+        means.append(mean)
+        run.record({"path": penalty})
+    take_step(nets.opt_G)
+    nets.values |= mean_of_processes({"path_mean": sum(means) / len(means)}, run.device)
 
 
 def _save_pack(nets: Networks, config: PretrainConfig, run: Run) -> None:
@@ -269,7 +240,7 @@ def _save_samples(nets: Networks, config: PretrainConfig, data: ImageSet, run: R
     pictures = [nets.G_ema(z)]
     if config.reconstruct > 0:
         pictures = [photos_and_reconstructions(nets.E_ema, nets.G_ema, data), *pictures]
-    save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", torch.cat(pictures), columns=16)
+    run.save_samples(torch.cat(pictures), columns=16)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class PretrainConfig:
     mapping_layers: int = field(default=4, metadata={"help": "depth of z -> w"})
     images: int = field(default=500_000, metadata={"help": "real images to show D"})
     batch: int = field(default=16, metadata={"help": "images per step"})
+    accumulate: int = field(default=1, metadata={"help": "parts a batch is computed in"})
     lr: float = field(default=0.0025, metadata={"help": "Adam, betas 0 and 0.99"})
     anneal: int = field(default=0, metadata={"help": "last images, with falling rates"})
     r1_gamma: float = field(default=1.0, metadata={"help": "R1 is weighted gamma / 2"})

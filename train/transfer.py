@@ -1,194 +1,60 @@
-"""Recipe: AgileGAN's transfer to a style from about 100 exemplars (Song et al. 2021, Section 3.3).
+"""Recipe: a style from about 100 exemplars, as AgileGAN, UI2I-StyleGAN2 or FreezeD train it.
 
-Generator and one discriminator per attribute start from the base pack. The low resolutions are
-copied into one path per attribute, the rest is shared. Objective (Equations 9 to 12), for path k
-and its exemplars y_k:
+Generator and one discriminator per attribute start from the base pack. AgileGAN (Song et al. 2021,
+Section 3.3): a range of resolutions is copied into one path per attribute, the rest is shared;
+objective (Equations 9 to 12), summed over the paths k and their exemplars y_k:
 
     hinge(D_k(y_k), D_k(G_k(z)))  +  0.5 sim(G_k(z), G_source(z))  +  2 path length  +  5 R1
 
 with R1 = gamma / 2 |grad D_k|^2, gamma 10; sim is a perceptual distance without its first layers,
-so that structure is kept and local appearance is free; Adam 0.002, batches of 8, mirrored
-exemplars, 900 to 2200 iterations: stopping early is part of the method. R1 and path length are
-computed every few steps and weighted up accordingly, as in StyleGAN2.
+so that structure is kept and local appearance is free; z from N(0, I) in Z+; Adam 0.002, batches of
+8, mirrored exemplars, 900 to 2200 iterations: stopping early is part of the method, and what it
+stops at is measured (train.monitors). R1 and path length are computed every few steps and weighted
+up accordingly, as in StyleGAN2.
 
-The mapping stays frozen, because inference uses the base's: photo -> Z+ -> base mapping -> style.
-With `photos`, a part of the codes is drawn from the encoder's posterior of photographs instead of
-N(0, I): they are the codes that the style will meet.
+UI2I-StyleGAN2 (Huang et al. 2021, Section III-A, `--preset ui2i`): StyleGAN2's own losses
+(non-saturating, R1, path length) with the mapping z -> w frozen; the pack hands features of the
+photo over. FreezeD (Mo et al. 2020) keeps the first blocks of D: `--freeze-d 3`.
+
+The mapping stays frozen in both, because inference uses the base's: photo -> Z+ -> base mapping ->
+style. With `photos`, a part of the codes is drawn from the encoder's posterior of photographs
+instead of N(0, I): they are the codes that the style will meet.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import torch
+from torch import Tensor
 
-from engine.errors import OptionError
-from engine.latent import map_zplus, reparameterize
-from engine.models.discriminator import discriminator_from_state
+from engine.latent import map_zplus
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
-from engine.models.stylegan2 import generator_from_state
-from engine.runtime import Runtime, pick_runtime
-from engine.surgery import expand_paths
-from train.augment import Augment
+from train.codes import Codes
 from train.config import run_recipe
-from train.data import ImageSet, draw, load_images
-from train.encoder import posteriors
-from train.gan import Losses, discriminator_step, path_step, random_z_plus
-from train.loop import Run, Values, autocast, ema_beta, save_grid, update_ema
-from train.losses import hinge_d, hinge_g
+from train.data import ImageSet, as_float, draw, load_images, seeded
+from train.distributed import join_processes, mean_of_processes, take_step
+from train.gan import discriminator_losses, path_length
+from train.loop import Run, autocast, ema_beta, update_ema
+from train.losses import hinge_d, hinge_g, logistic_d, logistic_g
+from train.monitors import Judge, concerns, overfitting
 from train.packs import Source, load_source, preview_of, save_style
+from train.transfer_config import PRESETS, TransferConfig
+from train.transfer_networks import Networks
 
-
-@dataclass(frozen=True)
-class TransferConfig:
-    """Settings of train.transfer; the defaults are those of the paper."""
-
-    data: str = field(default="", metadata={"help": "folder of aligned exemplars"})
-    about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
-    pack: str = field(default="", metadata={"help": "style pack to write at the end"})
-    base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
-    out: str = field(default="runs/transfer", metadata={"help": "run folder; rerun to resume"})
-    title: str = field(default="", metadata={"help": "what people read in the gallery"})
-    attributes: str = field(default="", metadata={"help": "paths, separated by commas"})
-    path_until: int = field(default=64, metadata={"help": "highest resolution of the paths"})
-    photos: str = field(default="", metadata={"help": "folder of aligned photos, or nothing"})
-    photo_share: float = field(default=0.5, metadata={"help": "share of codes from photos"})
-    perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
-    iterations: int = field(default=1200, metadata={"help": "900 to 2200 in the paper"})
-    batch: int = field(default=8, metadata={"help": "exemplars per attribute and step"})
-    lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
-    sim_weight: float = field(default=0.5, metadata={"help": "structure of the source picture"})
-    sim_drop: int = field(default=2, metadata={"help": "perceptual layers left out"})
-    r1_weight: float = field(default=5.0, metadata={"help": "of gamma / 2 |grad D|^2"})
-    r1_gamma: float = field(default=10.0, metadata={"help": "gamma"})
-    r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
-    path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
-    path_interval: int = field(default=8, metadata={"help": "steps between path length steps"})
-    mixing: float = field(default=0.5, metadata={"help": "share of random codes crossed over"})
-    ada_p: float = field(default=0.0, metadata={"help": "probability of augmentations"})
-    ema_images: float = field(default=1000, metadata={"help": "half-life of the average of G"})
-    sample_every: int = field(default=100, metadata={"help": "iterations between sample grids"})
-    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if not 0 <= self.photo_share <= 1:
-            raise OptionError(f"--photo-share {self.photo_share} is not within 0 and 1: try 0.5")
-        if self.iterations < 1 or self.batch < 1:
-            raise OptionError(
-                f"--iterations {self.iterations} and --batch {self.batch} must be at least 1"
-            )
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the attribute paths; [""] for a single one."""
-        return [name.strip() for name in self.attributes.split(",")]
-
-
-PRESETS = {
-    "agilegan": TransferConfig(),
-    # A young base cannot afford the published freedom: with local appearance left out of sim, skin
-    # turned from white to brown and back within 100 iterations. All layers keep it.
-    "cpu": TransferConfig(
-        path_until=16,
-        photo_share=1.0,
-        iterations=600,
-        batch=4,
-        lr=0.0012,
-        sim_weight=3.0,
-        sim_drop=0,
-        r1_weight=0.1,
-        path_weight=0.0,
-        ada_p=0.2,
-        ema_images=1500,
-    ),
-}
-
-
-class Networks:
-    """The style's generator with its average, one discriminator per attribute, optimizers."""
-
-    def __init__(self, config: TransferConfig, source: Source, runtime: Runtime):
-        count = len(config.names)
-        state = expand_paths(source.G.state_dict(), count, config.path_until)
-        self.G, self.G_ema = (generator_from_state(state).to(runtime.device) for _ in range(2))
-        self.G.synthesis.requires_grad_(True)
-        self.source = source.G.to(runtime.device)
-        self.D = torch.nn.ModuleList(
-            discriminator_from_state(source.D.state_dict()) for _ in range(count)
-        ).to(runtime.device)
-        for network in (self.G, self.G_ema, self.source):
-            network.synthesis.dtype = runtime.dtype
-        for discriminator in self.D:
-            discriminator.dtype = runtime.dtype
-        betas = (0.0, 0.99)
-        trained = self.G.synthesis.parameters()
-        self.opt_G = torch.optim.Adam(trained, config.lr, betas, fused=True)
-        self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr, betas, fused=True)
-        self.augment = Augment(config.ada_p)
-        self.values = Values(path_mean=0.0)
-
-    def state(self) -> dict[str, object]:
-        """Everything that resuming needs."""
-        networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D, "values": self.values}
-        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D}
-
-
-class Codes:
-    """Draws ws of the frozen mapping: from N(0, I), and from posteriors of photographs."""
-
-    def __init__(self, config: TransferConfig, source: Source, runtime: Runtime):
-        self.config, self.G = config, source.G
-        self.photos: ImageSet | None = None
-        if config.photos and config.photo_share > 0:
-            if source.E is None:
-                raise OptionError(f"{config.base} has no encoder: leave --photos out")
-            self.photos = load_images(config.photos, source.E.input_size)
-            self.mu, self.logvar = posteriors(source.E.to(runtime.device), self.photos)
-
-    @torch.no_grad()
-    def draw(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
-        """ws [n, num_ws, 512]; photos of the attribute are preferred for its own path."""
-        device = self.G.mapping.w_avg.device
-        G, mixing = self.G, self.config.mixing
-        z_plus = random_z_plus(n, G.num_ws, G.mapping.z_dim, mixing, generator)
-        if self.photos is not None:
-            index = self._photos_of(attribute, n, generator)
-            encoded = reparameterize(self.mu[index], self.logvar[index], generator)
-            take = torch.rand(n, generator=generator) < self.config.photo_share
-            z_plus = torch.where(take[:, None, None], encoded, z_plus)
-        return map_zplus(self.G.mapping, z_plus.to(device))
-
-    @torch.no_grad()
-    def nobody(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
-        """ws [n, num_ws, 512] of people who do not exist: each blends the codes of three photos.
-
-        Without photos they are random codes at truncation 0.7.
-        """
-        device = self.G.mapping.w_avg.device
-        if self.photos is None:
-            z = torch.randn(n, self.G.mapping.z_dim, generator=generator)
-            return self.G.ws(z.to(device), truncation_psi=0.7)
-        index = self._photos_of(attribute, 3 * n, generator)
-        blended = self.mu[index].unflatten(0, (n, 3)).mean(1)
-        return map_zplus(self.G.mapping, blended.to(device))
-
-    def _photos_of(self, attribute: str, n: int, generator: torch.Generator) -> torch.Tensor:
-        names = self.photos.attributes
-        rows = [i for i, name in enumerate(names) if name == attribute] or list(range(len(names)))
-        return torch.tensor(rows)[torch.randint(len(rows), (n,), generator=generator)]
+LOSSES = {"hinge": (hinge_d, hinge_g), "logistic": (logistic_d, logistic_g)}
+NUM_JUDGED, NUM_SHOWN = 32, 12  # codes per path: that are measured, that are shown
 
 
 def train(config: TransferConfig) -> None:
     """Train, resume by rerunning, and write the style pack at the end."""
-    runtime = pick_runtime()
+    runtime = join_processes()
     source = load_source(config.base)
-    exemplars = load_images(config.data, source.G.resolution)
+    exemplars = load_images(config.data, source.G.resolution).to(runtime.device)
     sets = [exemplars.of(name) if name else exemplars for name in config.names]
-    sets = [part.to(runtime.device) for part in sets]
+    held, sets = zip(*[part.split_off(config.holdout, config.seed) for part in sets], strict=True)
     codes = Codes(config, source, runtime)
     nets = Networks(config, source, runtime)
-    net = SqueezeNet.from_npz(config.perceptual)
-    distance = PerceptualDistance(net, drop_first=config.sim_drop).to(runtime.device)
+    net = SqueezeNet.from_npz(config.perceptual).to(runtime.device)
+    distance = PerceptualDistance(net, drop_first=config.sim_drop)
+    fixed = [codes.draw(name, NUM_JUDGED, seeded(config.seed, name)) for name in config.names]
+    judge = Judge(net, [nets.draw_source(z) for z in fixed], sets) if config.choose_every else None
     run = Run(
         config.out,
         config,
@@ -197,72 +63,140 @@ def train(config: TransferConfig) -> None:
         state=nets.state(),
         seed=config.seed,
         tick=50 * config.batch,
+        accumulate=config.accumulate,
+        device=runtime.device,
     )
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
-            for path, (name, part) in enumerate(zip(config.names, sets, strict=True)):
-                ws = codes.draw(name, config.batch, generator)
-                real = draw(part, run.cur_nimg, config.batch, config.seed)
-                fake = nets.G.synthesis(ws, noise="random", path=path)
-                r1 = config.r1_weight * config.r1_gamma / 2 * config.r1_interval
-                r1 *= step % config.r1_interval == 0
-                D, optimizer = nets.D[path], nets.opt_D
-                losses = discriminator_step(D, optimizer, nets.augment, hinge_d, real, fake, r1)
-                losses |= _generator_step(nets, config, path, fake, ws, distance)
-                if config.path_weight > 0 and step % config.path_interval == 0:
-                    weight = config.path_weight * config.path_interval
-                    some = ws[: max(1, config.batch // 2)]
-                    losses |= path_step(nets.G, nets.opt_G, nets.values, some, weight, path)
-                run.record({f"{key}_{name}".rstrip("_"): v for key, v in losses.items()})
-            beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
-            update_ema(nets.G_ema, nets.G, beta)
-            if run.due(config.sample_every * config.batch):
-                _save_samples(nets, config, codes, run)
-    if config.pack and not run.stopped:
-        counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
-        record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
-        _save_pack(nets, config, source, codes, record)
+            z = [codes.draw(name, config.batch, generator) for name in config.names]
+            _discriminator_step(nets, run, sets, z, step)
+            _generator_step(nets, run, z, distance)
+            if config.path_weight > 0 and step % config.path_interval == 0:
+                _path_step(nets, run, z)
+            update_ema(nets.G_ema, nets.G, ema_beta(config.batch, config.ema_images, run.cur_nimg))
+            if run.leads and run.due(config.sample_every * config.batch):
+                rows = [nets.draw_average(z[:NUM_SHOWN], k) for k, z in enumerate(fixed)]
+                shown = [nets.draw_source(fixed[0][:NUM_SHOWN]), *rows]
+                run.save_samples(torch.cat(shown), columns=NUM_SHOWN)
+            if judge and run.leads and (step + 1) % config.choose_every == 0:
+                _look(nets, run, judge, fixed, sets, held)
+    if config.pack and run.leads and not run.stopped:
+        _save_pack(nets, run, source, codes, sets)
+
+
+def _discriminator_step(
+    nets: Networks, run: Run, sets: list[ImageSet], z: list[Tensor], step: int
+) -> None:
+    """Equations 9 and 11; the augmentation follows the signs of the real scores."""
+    config, loss = nets.config, LOSSES[nets.config.loss][0]
+    r1_weight = config.r1_weight * config.r1_gamma / 2 * config.r1_interval
+    with_r1 = r1_weight > 0 and step % config.r1_interval == 0
+    _require_gradients(nets.trained_D, True)
+    nets.opt_D.zero_grad(set_to_none=True)
+    signs = []
+    for share in run.shares("D"):
+        for path, part in enumerate(sets):
+            real = share.rows(draw(part, run.cur_nimg, config.batch, config.seed))
+            with torch.no_grad():
+                fake = nets.draw(share.rows(z[path]), path, share.randn)
+            D = nets.D[path]
+            terms = discriminator_losses(
+                D, nets.augment, loss, real, fake, with_r1=with_r1, share=share
+            )
+            total = terms["loss_D"] + r1_weight * terms.get("r1", 0.0)
+            (total / run.accumulate).backward()
+            signs.append(float(terms["sign"]))
+            run.record(_labelled(terms, config.names[path]))
+    take_step(nets.opt_D)
+    _require_gradients(nets.trained_D, False)
+    sign = mean_of_processes({"sign": sum(signs) / len(signs)}, run.device)["sign"]
+    nets.values["sign"] += 0.05 * (sign - nets.values["sign"])
+    if config.ada_speed > 0:
+        nets.augment.adapt(nets.values["sign"], config.batch, config.ada_speed)
+        run.record({"ada_p": nets.augment.p})
 
 
 def _generator_step(
-    nets: Networks,
-    config: TransferConfig,
-    path: int,
-    fake: torch.Tensor,
-    ws: torch.Tensor,
-    distance: PerceptualDistance,
-) -> Losses:
-    with torch.no_grad():
-        original = nets.source.synthesis(ws)
-    losses = {
-        "loss_G": hinge_g(nets.D[path](nets.augment(fake))),
-        "sim": distance(fake, original).mean(),
-    }
+    nets: Networks, run: Run, z: list[Tensor], distance: PerceptualDistance
+) -> None:
+    """Equations 9 and 10."""
+    config, loss = nets.config, LOSSES[nets.config.loss][1]
     nets.opt_G.zero_grad(set_to_none=True)
-    (losses["loss_G"] + config.sim_weight * losses["sim"]).backward()
-    nets.opt_G.step()
-    return losses
+    for share in run.shares("G"):
+        for path, name in enumerate(config.names):
+            codes = share.rows(z[path])
+            fake = nets.draw(codes, path, share.randn)
+            terms = {"loss_G": loss(nets.D[path](nets.augment(fake, share)))}
+            if config.sim_weight > 0:
+                terms["sim"] = distance(fake, nets.draw_source(codes)).mean()
+            total = terms["loss_G"] + config.sim_weight * terms.get("sim", 0.0)
+            (total / run.accumulate).backward()
+            run.record(_labelled(terms, name))
+    take_step(nets.opt_G)
 
 
-@torch.no_grad()
-def _draw_rows(nets: Networks, config: TransferConfig, codes: Codes) -> list[torch.Tensor]:
-    """The same codes through the source and through every path."""
-    generator = torch.Generator().manual_seed(config.seed)
-    ws = codes.draw(config.names[0], 12, generator)
-    drawn = [nets.G_ema.synthesis(ws, path=path) for path in range(len(config.names))]
-    return [nets.source.synthesis(ws), *drawn]
+def _path_step(nets: Networks, run: Run, z: list[Tensor]) -> None:
+    """Path length regularisation on half of the codes, a step of its own as in StyleGAN2."""
+    config = nets.config
+    weight = config.path_weight * config.path_interval
+    nets.opt_G.zero_grad(set_to_none=True)
+    means = []
+    for share in run.shares("path"):
+        for path, name in enumerate(config.names):
+            codes = share.rows(z[path][: max(1, config.batch // 2)])
+            ws = map_zplus(nets.G.mapping, codes)
+            penalty, mean = path_length(nets.G, ws, nets.values["path_mean"], path, share)
+            (weight * penalty / run.accumulate).backward()
+            means.append(mean)
+            run.record(_labelled({"path": penalty}, name))
+    take_step(nets.opt_G)
+    nets.values |= mean_of_processes({"path_mean": sum(means) / len(means)}, run.device)
 
 
-def _save_samples(nets: Networks, config: TransferConfig, codes: Codes, run: Run) -> None:
-    rows = _draw_rows(nets, config, codes)
-    save_grid(run.out / f"samples-{run.cur_nimg:09d}.png", torch.cat(rows), columns=12)
+def _labelled(terms: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {f"{key}_{name}".rstrip("_"): value for key, value in terms.items()}
+
+
+def _require_gradients(parameters: list[torch.nn.Parameter], wanted: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(wanted)
+
+
+def _look(
+    nets: Networks,
+    run: Run,
+    judge: Judge,
+    fixed: list[Tensor],
+    sets: list[ImageSet],
+    held: list[ImageSet],
+) -> None:
+    """Measure the average generator, keep it if it is the best so far, warn of what goes wrong."""
+    with torch.autocast(run.device.type, enabled=False):
+        pictures = [nets.draw_average(z, path) for path, z in enumerate(fixed)]
+        numbers = judge(pictures)
+        score = numbers["style"] + nets.config.likeness_weight * numbers["likeness"]
+        seen = run.cur_nimg + run.batch
+        nets.choice.consider(score, nets.G_ema, seen, numbers)
+        run.record({**numbers, "score": score})
+        for message in concerns(numbers):
+            run.warn(message)
+        for path, name in enumerate(nets.config.names):
+            shown = [as_float(part[path].images[:NUM_JUDGED]) for part in (sets, held)]
+            real, other, fake = (nets.score(x, path) for x in (*shown, pictures[path]))
+            message = overfitting(nets.values["sign"], real, other, fake)
+            if message:
+                run.warn(f"{name}: {message}" if name else message)
 
 
 def _save_pack(
-    nets: Networks, config: TransferConfig, source: Source, codes: Codes, record: dict[str, Any]
+    nets: Networks, run: Run, source: Source, codes: Codes, sets: list[ImageSet]
 ) -> None:
-    """Write the style; the preview shows nobody's photograph."""
+    """Write the best candidate as a style; the preview shows nobody's photograph."""
+    config = nets.config
+    nets.choice.load_into(nets.G_ema)
+    counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
+    record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
     generator = torch.Generator().manual_seed(config.seed)
     pictures = []
     for i in range(4):
@@ -276,8 +210,10 @@ def _save_pack(
         source,
         title=config.title,
         attributes=config.names,
-        record=record,
+        record=record | ({"chosen": nets.choice.record} if nets.choice.best else {}),
         preview=preview_of(torch.cat(pictures)),
+        method=config.method,
+        swap_resolution=config.swap_resolution or None,
     )
 
 

@@ -81,11 +81,17 @@ class PhotoEncoder(Trunk):
 
 
 class WEncoder(PhotoEncoder):
-    """One code for all layers, from the average of the last feature map; see `PhotoEncoder`."""
+    """One code for all layers, from the average of the last feature map; see `PhotoEncoder`.
+
+    The average hides the size of the pictures, so that weights carry it where it is not the
+    published one: `picture_size`, int64 [].
+    """
 
     def __init__(self, style_dim: int = 512, **sizes: object) -> None:
         super().__init__(1, style_dim, **sizes)
         self.linear = EqualizedLinear(self.widths[-1], style_dim)
+        own = self.input_size != PUBLIC_INPUT_SIZE
+        self.register_buffer("picture_size", torch.tensor(self.input_size) if own else None)
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode `image` [N, C, S, S] in [-1, 1] as one w each, [N, style_dim]; see `check`."""
@@ -120,13 +126,14 @@ def backbone_encoder_from_state(
     """Build the backbone encoder that `state` (public names, no prefix) belongs to and load it.
 
     Args:
-        input_size: side of its pictures, which its weights do not tell; None: 256, as published.
+        input_size: side of its pictures; None: what `picture_size` says, else 256, as published.
 
     Raises:
         CheckpointError: the tensors do not describe such an encoder.
     """
     widths, units, in_channels = trunk_sizes(state)
-    sizes = {"input_size": input_size or PUBLIC_INPUT_SIZE, "widths": widths, "units": units}
+    input_size = input_size or int(state.get("picture_size", PUBLIC_INPUT_SIZE))
+    sizes = {"input_size": input_size, "widths": widths, "units": units}
     sizes |= {"in_channels": in_channels}
     if "output_layer_2.3.weight" in state:
         style_dim, pooled = state["output_layer_2.3.weight"].shape
@@ -136,6 +143,8 @@ def backbone_encoder_from_state(
     else:
         style_dim = state["linear.weight"].shape[0]
         encoder = WEncoder(style_dim, latent_avg=latent_avg_of(state, 1, style_dim), **sizes)
+        if encoder.picture_size is not None:
+            state = {"picture_size": encoder.picture_size, **state}
     load_exactly(encoder, state, "a backbone encoder")
     return encoder
 

@@ -170,6 +170,7 @@ def style_config(folder, base):
         r1_interval=2,
         path_interval=2,
         sample_every=2,
+        choose_every=0,
     )
 
 

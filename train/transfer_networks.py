@@ -1,0 +1,75 @@
+"""The networks of train.transfer: what is trained, what is kept, and what resuming needs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.latent import map_zplus
+from engine.models.discriminator import discriminator_from_state
+from engine.models.stylegan2 import generator_from_state
+from engine.runtime import Runtime
+from engine.surgery import expand_paths
+from train.augment import Augment
+from train.gan import first_layers, lazy_adam
+from train.loop import Values
+from train.monitors import Choice
+from train.packs import Source
+from train.transfer_config import TransferConfig
+
+
+class Networks:
+    """The style's generator with its average, one discriminator per attribute, optimizers."""
+
+    def __init__(self, config: TransferConfig, source: Source, runtime: Runtime):
+        self.config, self.source = config, source.G.to(runtime.device)
+        count, clamp = len(config.names), source.pack.card.conv_clamp
+        state = expand_paths(source.G.state_dict(), count, config.path_until, config.path_from)
+        networks = (generator_from_state(state, clamp).to(runtime.device) for _ in range(2))
+        self.G, self.G_ema = networks
+        self.D = torch.nn.ModuleList(
+            discriminator_from_state(source.D.state_dict(), clamp) for _ in range(count)
+        ).to(runtime.device)
+        for network in (self.G, self.G_ema, self.source):
+            network.synthesis.dtype = runtime.dtype
+        for discriminator in self.D:
+            discriminator.dtype = runtime.dtype
+        part = self.G.synthesis if config.freeze_mapping else self.G
+        lazy = config.path_interval if config.path_weight > 0 else 0
+        self.opt_G = lazy_adam(part.requires_grad_(True).parameters(), config.lr, lazy)
+        frozen = {p for D in self.D for p in first_layers(D, config.freeze_d)}
+        self.trained_D = [p for p in self.D.parameters() if p not in frozen]
+        self.opt_D = lazy_adam(self.trained_D, config.lr)
+        self.augment, self.choice = Augment(config.ada_p), Choice()
+        self.values = Values(path_mean=0.0, sign=0.0)
+
+    def state(self) -> dict[str, object]:
+        """Everything that resuming needs."""
+        networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D}
+        optimizers = {"opt_G": self.opt_G, "opt_D": self.opt_D}
+        return {
+            **networks,
+            **optimizers,
+            "values": self.values,
+            "augment": self.augment,
+            "choice": self.choice,
+        }
+
+    def draw(self, z_plus: Tensor, path: int, noise: Any) -> Tensor:
+        """What the generator in training draws, [N, 3, R, R]."""
+        return self.G.synthesis(map_zplus(self.G.mapping, z_plus), noise, path)
+
+    @torch.no_grad()
+    def draw_source(self, z_plus: Tensor) -> Tensor:
+        """What the source draws of the same codes."""
+        return self.source.synthesis(map_zplus(self.source.mapping, z_plus))
+
+    @torch.no_grad()
+    def score(self, pictures: Tensor, path: int) -> float | None:
+        """Mean score [N, 3, R, R] of a discriminator, None without pictures."""
+        return self.D[path](pictures).mean().item() if len(pictures) else None
+
+    @torch.no_grad()
+    def draw_average(self, z_plus: Tensor, path: int) -> Tensor:
+        """What the average of the generator, the result, draws."""
+        return self.G_ema.synthesis(map_zplus(self.G_ema.mapping, z_plus), path=path)
