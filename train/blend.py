@@ -31,12 +31,12 @@ from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
 from engine.errors import OptionError
 from engine.latent import map_zplus
 from engine.models.blendgan import StyleEncoder
-from engine.runtime import pick_runtime
 from train.blend_networks import Networks, read_style_files
 from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images
-from train.gan import Losses, path_step
+from train.distributed import join_processes, mean_of_processes, take_step
+from train.gan import path_length
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g, r1_penalty
 from train.packs import Source, load_source, preview_of, save_style
@@ -60,6 +60,7 @@ class BlendConfig:
     continue_run: str = field(default="", metadata={"help": "run whose discriminators to take"})
     iterations: int = field(default=200_000, metadata={"help": "steps"})
     batch: int = field(default=8, metadata={"help": "pictures of each kind per step"})
+    accumulate: int = field(default=1, metadata={"help": "parts of a batch, one after the other"})
     lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
     face_share: float = field(default=1.0, metadata={"help": "a of all layers at the start"})
     photo_share: float = field(default=0.0, metadata={"help": "of face codes, from the encoder"})
@@ -113,7 +114,7 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
     Raises:
         PackError, DataError: what is given does not fit the base.
     """
-    runtime = pick_runtime()
+    runtime = join_processes()
     encoder, files = read_style_files(config.style, source)
     photos = load_images(config.photos, source.G.resolution).to(runtime.device)
     exemplars = exemplars.to(runtime.device)
@@ -129,31 +130,27 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
         state=nets.state(),
         seed=config.seed,
         tick=50 * config.batch,
+        accumulate=config.accumulate,
+        device=runtime.device,
     )
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
             z, art = _styled(z_style, exemplars, run.cur_nimg, config)
             real = {"face": draw(photos, run.cur_nimg, config.batch, config.seed), "style": art}
-            ws = map_zplus(nets.blended.G.mapping, codes.draw("", config.batch, generator))
-            fake = {
-                "face": nets.blended.G.synthesis(ws, noise="random"),
-                "style": nets.blended(ws, z, noise="random"),
-            }
-            r1 = config.r1_gamma / 2 * config.r1_interval * (step % config.r1_interval == 0)
-            losses = discriminators_step(nets, real, fake, z, r1)
-            losses |= generator_step(nets, fake, z)
+            with torch.no_grad():
+                ws = map_zplus(nets.blended.G.mapping, codes.draw("", config.batch, generator))
+            with_r1 = config.r1_gamma > 0 and step % config.r1_interval == 0
+            discriminators_step(nets, run, real, ws, z, with_r1=with_r1)
+            generator_step(nets, run, ws, z)
             if config.path_weight > 0 and step % config.path_interval == 0:
-                weight = config.path_weight * config.path_interval
-                some = nets.blended.ws(ws, z)[: max(1, config.batch // 2)].detach()
-                losses |= path_step(nets.blended.G, nets.opt_G, nets.values, some, weight)
-            losses["face_share"] = nets.blended.face_weights.mean()
-            run.record(losses)
+                paths_step(nets, run, ws, z)
+            run.record({"face_share": nets.blended.face_weights.mean()})
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.average, nets.blended, beta)
-            if run.due(config.sample_every * config.batch):
+            if run.leads and run.due(config.sample_every * config.batch):
                 _save_samples(nets, config, codes, exemplars, z_style, run)
-    if config.pack and not run.stopped:
+    if config.pack and run.leads and not run.stopped:
         record = {"recipe": recipe, "exemplars": len(exemplars), **run.record_of_run}
         _save_pack(nets, config, source, codes, encoder, record)
 
@@ -169,40 +166,67 @@ def _styled(
 
 
 def discriminators_step(
-    nets: Networks, real: dict[str, Tensor], fake: dict[str, Tensor], z: Tensor, r1: float
-) -> Losses:
-    """One step of all three; `r1` is the penalty's weight in this step, 0 leaves it out.
+    nets: Networks, run: Run, real: dict[str, Tensor], ws: Tensor, z: Tensor, *, with_r1: bool
+) -> None:
+    """One step of all three discriminators.
 
     Args:
         nets: whose `D` is trained.
-        real, fake: "face" and "style", [N, 3, R, R] each.
-        z: style codes [N, z_dim] of the real style pictures, which the fake ones were drawn with.
+        run: the run, its configuration and its shares.
+        real: "face" and "style", [N, 3, R, R] each.
+        ws: codes [N, L, w_dim] of the faces drawn.
+        z: style codes [N, z_dim] of the real style pictures, which faces are drawn with.
+        with_r1: whether R1 is part of this step.
     """
+    r1_weight = run.config.r1_gamma / 2 * run.config.r1_interval
     nets.D.requires_grad_(True)
-    shown = {name: x.detach().requires_grad_(r1 > 0) for name, x in real.items()}
-    scores, wrong = nets.scores(shown, z), nets.scores({k: x.detach() for k, x in fake.items()}, z)
-    losses = {f"loss_D_{name}": logistic_d(scores[name], wrong[name]) for name in scores}
-    total = sum(losses.values())
-    if r1 > 0:
-        seen = {"face": "face", "style": "style", "latent": "style"}
-        penalties = {f"r1_{name}": r1_penalty(scores[name], shown[seen[name]]) for name in seen}
-        total, losses = total + r1 * sum(penalties.values()), losses | penalties
     nets.opt_D.zero_grad(set_to_none=True)
-    total.backward()
-    nets.opt_D.step()
+    for share in run.shares("D"):
+        codes = share.rows(z)
+        shown = {k: share.rows(x).detach().requires_grad_(with_r1) for k, x in real.items()}
+        with torch.no_grad():
+            fake = nets.draw(share.rows(ws), codes, share.randn)
+        scores, wrong = nets.scores(shown, codes), nets.scores(fake, codes)
+        losses = {f"loss_D_{name}": logistic_d(scores[name], wrong[name]) for name in scores}
+        total = sum(losses.values())
+        if with_r1:
+            seen = {"face": "face", "style": "style", "latent": "style"}
+            penalties = {f"r1_{name}": r1_penalty(scores[name], shown[seen[name]]) for name in seen}
+            total, losses = total + r1_weight * sum(penalties.values()), losses | penalties
+        (total / run.accumulate).backward()
+        run.record(losses)
+    take_step(nets.opt_D)
     nets.D.requires_grad_(False)
-    return losses
 
 
-def generator_step(nets: Networks, fake: dict[str, Tensor], z: Tensor) -> Losses:
+def generator_step(nets: Networks, run: Run, ws: Tensor, z: Tensor) -> None:
     """One step of the generator, the style mapping and the shares against all three."""
-    scores = nets.scores(fake, z)
-    losses = {f"loss_G_{name}": logistic_g(score) for name, score in scores.items()}
     nets.opt_G.zero_grad(set_to_none=True)
-    sum(losses.values()).backward()
-    nets.opt_G.step()
+    for share in run.shares("G"):
+        codes = share.rows(z)
+        scores = nets.scores(nets.draw(share.rows(ws), codes, share.randn), codes)
+        losses = {f"loss_G_{name}": logistic_g(score) for name, score in scores.items()}
+        (sum(losses.values()) / run.accumulate).backward()
+        run.record(losses)
+    take_step(nets.opt_G)
     nets.blended.clamp_shares()
-    return losses
+
+
+def paths_step(nets: Networks, run: Run, ws: Tensor, z: Tensor) -> None:
+    """Path length regularisation on half of the blended codes, a step of its own."""
+    weight, means = run.config.path_weight * run.config.path_interval, []
+    half = max(1, len(ws) // 2)
+    with torch.no_grad():
+        blended = nets.blended.ws(ws[:half], z[:half])
+    nets.opt_G.zero_grad(set_to_none=True)
+    for share in run.shares("path"):
+        codes = share.rows(blended).clone()
+        penalty, mean = path_length(nets.blended.G, codes, nets.values["path_mean"], 0, share)
+        (weight * penalty / run.accumulate).backward()
+        means.append(mean)
+        run.record({"path": penalty})
+    take_step(nets.opt_G)
+    nets.values |= mean_of_processes({"path_mean": sum(means) / len(means)}, run.device)
 
 
 @torch.no_grad()

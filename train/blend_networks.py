@@ -105,6 +105,13 @@ class Networks:
         self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr, betas, fused=True)
         self.values = Values(path_mean=0.0)
 
+    def draw(self, ws: Tensor, z_style: Tensor, noise: Noise) -> dict[str, Tensor]:
+        """Draw faces without any style, and the same faces with it; [N, 3, R, R] each."""
+        return {
+            "face": self.blended.G.synthesis(ws, noise),
+            "style": self.blended(ws, z_style, noise=noise),
+        }
+
     def scores(self, pictures: Mapping[str, Tensor], z_style: Tensor) -> dict[str, Tensor]:
         """Scores [N, 1] of "face" by the face's, of "style" by the two other discriminators."""
         return {

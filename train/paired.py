@@ -24,12 +24,13 @@ from engine.errors import DataError, OptionError
 from engine.latent import map_zplus
 from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
-from engine.runtime import Runtime, pick_runtime
+from engine.runtime import Runtime
 from train.augment import Augment
 from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images
-from train.gan import Losses, discriminator_step
+from train.distributed import join_processes, take_step
+from train.gan import discriminator_losses
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g
 from train.packs import Source, load_source, preview_of, save_style
@@ -64,6 +65,7 @@ class PairedConfig:
     identity: str = field(default="", metadata={"help": "ArcFace file, or nothing"})
     iterations: int = field(default=1000, metadata={"help": "3000 for anime"})
     batch: int = field(default=4, metadata={"help": "pictures of each kind per step"})
+    accumulate: int = field(default=1, metadata={"help": "parts of a batch, one after the other"})
     lr: float = field(default=0.02, metadata={"help": "Adam, betas 0 and 0.99"})
     semantic_weight: float = field(default=1.0, metadata={"help": "G'(z) against G(z)"})
     paired_weight: float = field(default=1.0, metadata={"help": "G'(w_pair) against exemplars"})
@@ -165,7 +167,7 @@ class PairedExemplars:
 
 def train(config: PairedConfig) -> None:
     """Train, resume by rerunning, and write the style pack at the end."""
-    runtime = pick_runtime()
+    runtime = join_processes()
     source = load_source(config.base)
     exemplars = load_images(config.data, source.G.resolution).to(runtime.device)
     pairs = PairedExemplars(config, exemplars, source) if config.pairs else None
@@ -180,22 +182,21 @@ def train(config: PairedConfig) -> None:
         state=nets.state(),
         seed=config.seed,
         tick=50 * config.batch,
+        accumulate=config.accumulate,
+        device=runtime.device,
     )
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
-            ws = map_zplus(nets.G.mapping, codes.draw("", config.batch, generator))
-            real = draw(exemplars, run.cur_nimg, config.batch, config.seed)
-            fake = nets.G.synthesis(ws, noise="random")
-            r1 = config.r1_gamma / 2 * config.r1_interval * (step % config.r1_interval == 0)
-            terms = discriminator_step(nets.D, nets.opt_D, nets.augment, logistic_d, real, fake, r1)
-            pair = pairs.draw(run.cur_nimg) if pairs else None
-            terms |= generator_step(nets, config, loss, ws, fake, pair)
-            run.record(terms)
+            with torch.no_grad():
+                ws = map_zplus(nets.G.mapping, codes.draw("", config.batch, generator))
+            with_r1 = config.r1_gamma > 0 and step % config.r1_interval == 0
+            discriminator_step(nets, run, exemplars, ws, with_r1=with_r1)
+            generator_step(nets, run, loss, ws, pairs.draw(run.cur_nimg) if pairs else None)
             update_ema(nets.G_ema, nets.G, ema_beta(config.batch, config.ema_images, run.cur_nimg))
-            if run.due(config.sample_every * config.batch):
+            if run.leads and run.due(config.sample_every * config.batch):
                 _save_samples(nets, config, codes, pairs, run)
-    if config.pack and not run.stopped:
+    if config.pack and run.leads and not run.stopped:
         record = {"recipe": "train.paired", "exemplars": len(exemplars), **run.record_of_run}
         record |= {"measured_with": perceptual_name(config.perceptual), "left_out": []}
         if pairs:
@@ -207,28 +208,49 @@ def train(config: PairedConfig) -> None:
         _save_pack(nets, config, source, codes, record)
 
 
+def discriminator_step(
+    nets: Networks, run: Run, exemplars: ImageSet, ws: Tensor, *, with_r1: bool
+) -> None:
+    """One step of the discriminator on G'(ws) and on as many exemplars."""
+    config = run.config
+    r1_weight = config.r1_gamma / 2 * config.r1_interval
+    real = draw(exemplars, run.cur_nimg, config.batch, config.seed)
+    nets.D.requires_grad_(True)
+    nets.opt_D.zero_grad(set_to_none=True)
+    for share in run.shares("D"):
+        with torch.no_grad():
+            fake = nets.G.synthesis(share.rows(ws), share.randn)
+        pictures = (share.rows(real), fake)
+        terms = discriminator_losses(
+            nets.D, nets.augment, logistic_d, *pictures, with_r1=with_r1, share=share
+        )
+        ((terms["loss_D"] + r1_weight * terms.get("r1", 0.0)) / run.accumulate).backward()
+        run.record(terms)
+    take_step(nets.opt_D)
+    nets.D.requires_grad_(False)
+
+
 def generator_step(
-    nets: Networks,
-    config: PairedConfig,
-    loss: SemanticLoss,
-    ws: Tensor,
-    fake: Tensor,
-    pair: tuple[Tensor, Tensor] | None,
-) -> Losses:
-    """One step of G' on Equation 3; `fake` is G'(ws), `pair` codes and their exemplars."""
-    with torch.no_grad():
-        original = nets.source.synthesis(ws)
-    terms = {
-        "loss_G": logistic_g(nets.D(nets.augment(fake))),
-        "semantic": loss.semantic(fake, original),
-    }
-    if pair is not None:
-        terms["paired"] = loss.paired(nets.G.synthesis(pair[0], noise="random"), pair[1])
+    nets: Networks, run: Run, loss: SemanticLoss, ws: Tensor, pair: tuple[Tensor, Tensor] | None
+) -> None:
+    """One step of G' on Equation 3; `pair` are codes and their exemplars."""
+    config = run.config
     weights = {"semantic": config.semantic_weight, "paired": config.paired_weight}
     nets.opt_G.zero_grad(set_to_none=True)
-    sum(weights.get(name, 1.0) * term for name, term in terms.items()).backward()
-    nets.opt_G.step()
-    return terms
+    for share in run.shares("G"):
+        codes = share.rows(ws)
+        fake = nets.G.synthesis(codes, share.randn)
+        with torch.no_grad():
+            original = nets.source.synthesis(codes)
+        score = nets.D(nets.augment(fake, share))
+        terms = {"loss_G": logistic_g(score), "semantic": loss.semantic(fake, original)}
+        if pair is not None:
+            codes, exemplar = (share.rows(x) for x in pair)
+            terms["paired"] = loss.paired(nets.G.synthesis(codes, share.randn), exemplar)
+        total = sum(weights.get(name, 1.0) * term for name, term in terms.items())
+        (total / run.accumulate).backward()
+        run.record(terms)
+    take_step(nets.opt_G)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from train import blend, oneshot, paired, pairs, style_encoder
 from train.blend import BlendConfig
 from train.blend_networks import BlendedGenerator
 from train.config import run_recipe
+from train.loop import Run
 from train.oneshot import OneshotConfig
 from train.packs import load_source
 from train.style_encoder import StyleEncoderConfig, new_encoder
@@ -179,6 +180,38 @@ def test_everything_but_the_encoder_and_the_mapping_of_faces_is_trained(config, 
     assert not torch.equal(trained["style_mapping.fc0.weight"], start["mapping.fc0.weight"])
     assert not torch.equal(trained["face_weights"], torch.full((NUM_WS,), 0.5))
     assert stylist.card.method == "BlendGAN"
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(config):
+    config = dataclasses.replace(config, batch=16, face_share=0.5)
+    whole = gradients(config)
+    parts = gradients(dataclasses.replace(config, accumulate=2, out=config.out + "-parts"))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-2, atol=1e-4, msg=name)
+
+
+def gradients(config):
+    """Of the first steps of all discriminators, of the generator, and of path length."""
+    source = load_source(config.base)
+    _, files = blend.read_style_files(config.style, source)
+    torch.manual_seed(0)
+    nets = blend.Networks(config, source, files, pick_runtime())
+    count, state = config.accumulate, nets.state()
+    run = Run(config.out, config, total=16, batch=16, state=state, accumulate=count)
+    random = torch.Generator().manual_seed(0)
+    ws = source.G.ws(torch.randn(16, CODE, generator=random)).detach()
+    z = torch.randn(16, CODE, generator=random)
+    real = {name: torch.randn(16, 3, 32, 32, generator=random) for name in ("face", "style")}
+    for group in nets.opt_D.param_groups + nets.opt_G.param_groups:
+        group["lr"] = 0.0
+    found = {}
+    blend.discriminators_step(nets, run, real, ws, z, with_r1=True)
+    found |= {f"D.{name}": p.grad.clone() for name, p in nets.D.named_parameters()}
+    for step in (blend.generator_step, blend.paths_step):
+        step(nets, run, ws, z)
+        trained = [(k, p) for k, p in nets.blended.named_parameters() if p.grad is not None]
+        found |= {f"{step.__name__}.{name}": p.grad.clone() for name, p in trained}
+    return {name: grad / grad.abs().max().clamp_min(1e-6) for name, grad in found.items()}
 
 
 def test_indicator_gives_layers_to_the_face():

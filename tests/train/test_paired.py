@@ -13,6 +13,7 @@ from engine.runtime import pick_runtime
 from tests.packs import CODE, write_base
 from tests.train.tiny import assert_same_state, drawn_squeezenet, parts_of, write_tiny
 from train import paired, pairs
+from train.loop import Run
 from train.packs import load_source
 from train.paired import PairedConfig
 from train.semantic import FeatureDistance, SemanticLoss, cosine_distance, resized
@@ -126,6 +127,35 @@ def test_pairs_pull_towards_the_exemplars(config):
         loss = SemanticLoss(config, torch.device("cpu"))
         distances.append(float(loss.paired(G.synthesis(ws), pictures)))
     assert distances[1] < 0.9 * distances[0]
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(config):
+    config = dataclasses.replace(config, batch=8, ada_p=0.5, photos="")
+    whole = gradients(config)
+    parts = gradients(dataclasses.replace(config, accumulate=2, out=config.out + "-parts"))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-2, atol=1e-4, msg=name)
+
+
+def gradients(config):
+    """Of the first step of D and of G', which begins with the D after its step."""
+    source = load_source(config.base)
+    nets = paired.Networks(config, source, pick_runtime())
+    exemplars = paired.load_images(config.data, 32)
+    pair = paired.PairedExemplars(config, exemplars, source).draw(0)
+    count, state = config.accumulate, nets.state()
+    run = Run(config.out, config, total=8, batch=8, state=state, accumulate=count)
+    ws = source.G.ws(torch.randn(8, CODE, generator=torch.Generator().manual_seed(0))).detach()
+    for group in nets.opt_D.param_groups:
+        group["lr"] = 0.0
+    paired.discriminator_step(nets, run, exemplars, ws, with_r1=True)
+    paired.generator_step(nets, run, SemanticLoss(config, torch.device("cpu")), ws, pair)
+    networks = {"D": nets.D, "G": nets.G.synthesis}
+    return {
+        f"{kind}.{name}": parameter.grad / parameter.grad.abs().max().clamp_min(1e-6)
+        for kind, network in networks.items()
+        for name, parameter in network.named_parameters()
+    }
 
 
 def test_semantic_loss_adds_a_tenth_of_the_identity():
