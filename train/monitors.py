@@ -54,10 +54,10 @@ class Judge:
 
     def _look(self, path: int, pictures: Tensor) -> dict[str, float]:
         before, exemplars = self._drawn[path], self._exemplars[path]
-        now = self.features(pictures)
+        now = self.features(pictures)  # [N, 512]
         kept = perceptual_distances(pictures, self.source[path], self.distance).mean().item()
         return {
-            "style": _mmd(now, exemplars) / max(_mmd(before, exemplars), 1e-12),
+            "style": _mmd(now, exemplars) / _mmd(before, exemplars),
             "likeness": kept / self._unrelated[path],
             "diversity": _spread(now) / _spread(before),
             "nearest": _nearest(now, exemplars) / _nearest(exemplars),
@@ -148,8 +148,11 @@ def concerns(numbers: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-def _mmd(a: Tensor, b: Tensor) -> float:
-    return squared_mmd(a, b, polynomial_kernel, unbiased=False)
+def _mmd(rows: Tensor, exemplars: Tensor) -> float:
+    """MMD^2 in units of the exemplars' features, so that no network's scale matters."""
+    unit = exemplars.square().mean().sqrt().clamp_min(1e-12)
+    distance = squared_mmd(rows / unit, exemplars / unit, polynomial_kernel, unbiased=False)
+    return max(distance, 1e-12)
 
 
 def _spread(rows: Tensor) -> float:

@@ -68,6 +68,27 @@ def test_a_loss_that_is_not_finite_keeps_the_last_state(tmp_path):
     assert (tmp_path / "state.pt").read_bytes() == before
 
 
+def test_a_loss_that_explodes_stops_the_run(tmp_path):
+    with pytest.raises(TrainingError, match="loss became 2000000"), run(tmp_path) as job:
+        for _ in job.steps():
+            job.record({"loss": 2e6})
+
+
+def test_the_end_of_a_run_and_its_warnings_are_written(tmp_path, capsys):
+    with run(tmp_path, total=20, tick=16) as job:
+        for i, _ in enumerate(job.steps()):
+            job.record({"loss": float(i)})
+            if i == 4:
+                job.warn("the pictures become alike")
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert [line.get("loss", line.get("warning")) for line in lines] == [
+        1.5,
+        "the pictures become alike",
+        4.0,
+    ]
+    assert "warning: the pictures become alike" in capsys.readouterr().err
+
+
 def test_a_folder_of_another_recipe_is_refused(tmp_path):
     run(tmp_path).save()
     with pytest.raises(TrainingError, match="choose another folder"):

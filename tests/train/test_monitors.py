@@ -1,0 +1,82 @@
+"""What is said of a training, on pictures whose answer is known."""
+
+import pytest
+import torch
+from torch import nn
+
+from engine.models.perceptual import SqueezeNet
+from train.data import ImageSet
+from train.monitors import Choice, Judge, concerns, overfitting
+
+FINE = {"style": 0.3, "likeness": 0.4, "diversity": 0.9, "nearest": 1.1}
+
+
+def pictures(seed, n=6):
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, 4, 4, generator=random) * 2 - 1
+    return nn.functional.interpolate(coarse, (64, 64), mode="bilinear")
+
+
+@pytest.fixture(scope="module")
+def exemplars():
+    images = ((pictures(1) + 1) * 127.5).byte()
+    return ImageSet(images, ("",) * 6, tuple("abcdef"))
+
+
+@pytest.fixture(scope="module")
+def judge(exemplars):
+    """With a network of drawn weights that lets signals through to its last layer."""
+    torch.manual_seed(0)
+    net = SqueezeNet()
+    for weight in net.parameters():
+        nn.init.kaiming_normal_(weight) if weight.ndim > 1 else nn.init.zeros_(weight)
+    return Judge(net, [pictures(0)], [exemplars])
+
+
+def test_the_source_is_all_likeness_and_no_style(judge):
+    numbers = judge([pictures(0)])
+    assert numbers["style"] == pytest.approx(1) and numbers["diversity"] == pytest.approx(1)
+    assert numbers["likeness"] == pytest.approx(0, abs=1e-6)
+    assert list(concerns(numbers)) == []
+
+
+def test_copies_of_the_exemplars_are_all_style_and_noticed(judge, exemplars):
+    numbers = judge([exemplars.images / 127.5 - 1])
+    assert numbers["style"] < 1e-3 and numbers["likeness"] == pytest.approx(1, abs=1e-3)
+    assert numbers["nearest"] < 1e-3
+    [warning] = concerns(numbers)
+    assert "may be copies" in warning
+
+
+def test_a_collapse_is_noticed(judge):
+    numbers = judge([pictures(0)[:1].expand(6, -1, -1, -1)])
+    assert numbers["diversity"] < 1e-3
+    assert "become alike" in next(concerns(numbers))
+
+
+@pytest.mark.parametrize(
+    "sign, held_out, said",
+    [
+        (0.6, None, None),
+        (0.6, 0.8, None),
+        (0.6, -0.5, "never seen"),
+        (0.99, None, "by heart"),
+    ],
+)
+def test_overfitting_is_told_by_sign_and_gap(sign, held_out, said):
+    """Real scores of 1 and fake ones of -1; in between lie exemplars that D never saw."""
+    message = overfitting(sign, 1.0, held_out, -1.0)
+    assert (message is None) if said is None else (said in message and "--ada-speed" in message)
+
+
+def test_the_lowest_score_is_kept_and_resumed():
+    choice, network = Choice(), nn.Linear(2, 2)
+    choice.load_into(network)  # nothing yet: nothing happens
+    for step, score in enumerate([0.9, 0.5, 0.7]):
+        network.weight.data.fill_(step)
+        assert choice.consider(score, network, step, FINE) == (score != 0.7)
+    again, restored = Choice(), nn.Linear(2, 2)
+    again.load_state_dict(choice.state_dict())
+    again.load_into(restored)
+    assert torch.equal(restored.weight, torch.ones(2, 2))
+    assert again.record == {"score": 0.5, "cur_nimg": 1, **FINE}
