@@ -79,7 +79,10 @@ MAY_IMPORT = {
 # ops stay portable: torch and the standard library, nothing else.
 MAY_IMPORT_OUTSIDE = {"engine.ops": {"torch"}}
 # Packages that are imported under another name than they are installed under.
-INSTALLED_AS = {"cv2": "opencv-python", "PIL": "pillow", "gradio_client": "gradio"}
+INSTALLED_AS = {
+    **{"cv2": "opencv-python", "PIL": "pillow", "gradio_client": "gradio"},
+    **{"skimage": "scikit-image", "sklearn": "scikit-learn"},
+}
 # The GPU machine that trains has none of these.
 ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 

@@ -16,14 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from engine.errors import PackError, StylizeError
+from engine.errors import OptionError, PackError, StylizeError
 from engine.inversion import (
     PRESETS,
     DiscriminatorDistance,
     Distance,
-    Inversion,
     code_of,
     invert,
     make_space,
@@ -34,61 +32,31 @@ from engine.runtime import pick_runtime
 from train.data import as_float, load_images
 from train.encoder import bounded_posterior
 from train.loop import save_grid
+from train.metrics import ssim
 from train.packs import Source, load_source
 
-WINDOW, SIGMA = 11, 1.5
 
-
-def ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Structural similarity (Wang et al. 2004, Equation 13) of [N, 3, H, W] in [-1, 1]: [N].
-
-    Gaussian windows of 11 px and sigma 1.5 that lie inside the picture, K1 = 0.01, K2 = 0.03, the
-    mean over channels and positions.
-    """
-    a, b = (x.clamp(-1, 1).double() / 2 + 0.5 for x in (a, b))
-    bell = torch.exp(-((torch.arange(WINDOW) - WINDOW // 2).double() ** 2) / (2 * SIGMA**2))
-    window = torch.outer(bell, bell)
-    window = (window / window.sum()).to(a.device).expand(3, 1, -1, -1)
-
-    def mean(x: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(x, window, groups=3)
-
-    mean_a, mean_b = mean(a), mean(b)
-    var_a, var_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
-    covariance = mean(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    likeness = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    likeness = likeness / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    return likeness.mean(dim=(1, 2, 3))
-
-
-def inversions(
-    source: Source, images: torch.Tensor, distance: Distance, steps: int
-) -> Iterator[tuple[str, Inversion]]:
-    """Invert photos [N, 3, R, R] with every recipe, each for the same number of steps."""
+def starts(source: Source, images: torch.Tensor) -> dict[str, torch.Tensor | None]:
+    """Codes to start from: of the base's own encoder, and of the average face in V."""
     G = source.G
     with torch.no_grad():
         z_plus = bounded_posterior(source.E, images)[0]
-        ws = map_zplus(G.mapping, z_plus)
         average = G.mapping.w_avg.expand(len(images), G.num_ws, -1)
-    runs = {
-        "W (StyleGAN2 projector)": ("projector", None),
-        "W+ (Image2StyleGAN)": ("image2stylegan", None),
-        "V (UI2I)": ("v", None),
-        "V from w_avg": ("v", code_of(make_space("v", G), average)),
-        "Z+ from the encoder": ("z+", z_plus),
-        "W+ in-domain": ("indomain", ws),
-        "Z+": ("z+", None),
-    }
-    for name, (preset, start) in runs.items():
-        settings = replace(PRESETS[preset], steps=steps)
-        yield name, invert(G, images, settings, distance=distance, start=start)
+        return {
+            "origin": None,
+            "encoder in Z+": z_plus,
+            "encoder in W+": map_zplus(G.mapping, z_plus),
+            "average in V": code_of(make_space("v", G), average),
+        }
 
 
 def compare(
-    *, base: str, data: str, out: str, count: int, steps: int, perceptual: str
+    *, base: str, data: str, out: str, count: int, steps: int, perceptual: str, methods: str
 ) -> Iterator[str]:
     """Run the benchmark, write sheet.png and numbers.json, and yield the lines of its table."""
+    wanted = methods.split(",") if methods else list(METHODS)
+    if unknown := set(wanted) - set(METHODS):
+        raise OptionError(f"--methods {sorted(unknown)}; accepted are {', '.join(METHODS)}")
     runtime = pick_runtime()
     source = load_source(base)
     if source.E is None:
@@ -104,9 +72,12 @@ def compare(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows, columns = {}, [images.cpu()]
-    yield f"{'':<24}{'SSIM':>8}{'L2':>9}{'first':>9}{'last':>9}{'seconds':>9}"
-    begun = time.monotonic()
-    for name, found in inversions(source, images, distance, steps):
+    yield f"{'':<16}{'SSIM':>9}{'L2':>9}{'first':>9}{'last':>9}{'seconds':>9}"
+    codes = starts(source, images)
+    for name in wanted:
+        preset, start = METHODS[name]
+        recipe, begun = replace(PRESETS[preset], steps=steps), time.monotonic()
+        found = invert(source.G, images, recipe, distance=distance, start=codes[start])
         picture = found.picture.clamp(-1, 1)
         row = {
             "ssim": ssim(picture, images.cpu()).mean().item(),
@@ -115,11 +86,9 @@ def compare(
             "last_loss": found.losses[:, -1].mean().item(),
             "seconds": time.monotonic() - begun,
         }
-        begun = time.monotonic()
         rows[name] = row
         columns.append(picture)
-        numbers = list(row.values())
-        yield f"{name:<24}{numbers[0]:8.3f}" + "".join(f"{x:9.4g}" for x in numbers[1:])
+        yield f"{name:<16}" + "".join(f"{x:9.4g}" for x in row.values())
         save_grid(folder / "sheet.png", torch.stack(columns, 1).flatten(0, 1), len(columns))
         settings = {"steps": steps, "photos": [photos.files[i] for i in chosen], "base": base}
         text = json.dumps({"settings": settings, "methods": rows}, indent=2)
@@ -139,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--perceptual", default="", help="squeezenet_v1.0.npz instead of the discriminator"
     )
+    parser.add_argument("--methods", default="", help=f"of {','.join(METHODS)}; default: all")
     try:
         for line in compare(**vars(parser.parse_args(argv))):
             print(line, flush=True)
