@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,9 @@ from engine.models.perceptual import feature_distance
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 SMALLEST_SCALE = 16
-VGG_FILE = "vgg16-397923af.pth"  # torchvision's name of it
+# Networks of LPIPS, and torchvision's names of their files.
+TRUNKS = {"vgg": "vgg16-397923af.pth", "alex": "alexnet-owt-7be5be79.pth"}
+VGG_FILE = TRUNKS["vgg"]
 
 
 def against(distance: Distance, target: Tensor) -> Callable[[Tensor], Tensor]:
@@ -85,7 +88,7 @@ def pyramid(picture: Tensor) -> list[Tensor]:
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS on VGG-16, the distance of the papers; pictures above 256 px are halved to it.
+    """LPIPS on VGG-16 or AlexNet, as in the papers; pictures above 256 px are halved to it.
 
     Made by `lpips_distance`. (Karras et al. 2020, Appendix D, and Huang et al. 2021's script.)
     """
@@ -99,33 +102,37 @@ class LpipsDistance(nn.Module):
         return self.lpips(_at_most_256(picture), _at_most_256(target)).reshape(-1)
 
 
-def lpips_distance(folders: Sequence[Path] | None = None) -> LpipsDistance:
-    """LPIPS, if the weights of VGG-16 are on this machine; nothing is ever downloaded.
+def lpips_distance(
+    folders: Sequence[Path] | None = None, network: Literal["vgg", "alex"] = "vgg"
+) -> LpipsDistance:
+    """LPIPS, if the weights of its network are on this machine; nothing is ever downloaded.
 
     Args:
-        folders: where to look for vgg16-397923af.pth; None: where torch keeps its downloads.
+        folders: where to look for torchvision's file; None: where torch keeps its downloads.
+        network: VGG-16, the choice for losses, or AlexNet, that for measuring.
 
     Raises:
         CheckpointError: the weights are not there or not readable.
     """
     folders = [Path(torch.hub.get_dir()) / "checkpoints"] if folders is None else folders
-    found = next((f / VGG_FILE for f in folders if (f / VGG_FILE).is_file()), None)
+    file = TRUNKS[network]
+    found = next((f / file for f in folders if (f / file).is_file()), None)
     if found is None:
         raise CheckpointError(
-            f"LPIPS needs {VGG_FILE}, which is not in {', '.join(map(str, folders))}; copy it "
-            "there (torchvision's VGG-16, 528 MB), or use the default distance"
+            f"LPIPS needs {file}, which is not in {', '.join(map(str, folders))}; copy it there "
+            "(from torchvision's models; VGG-16 has 528 MB, AlexNet 233), or do without"
         )
     try:
         state = torch.load(found, map_location="cpu", weights_only=True)
         package = importlib.import_module("lpips")
-        metric = package.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+        metric = package.LPIPS(net=network, pnet_rand=True, verbose=False)
         features = {k.removeprefix("features."): v for k, v in state.items() if "features" in k}
         for name, slot in metric.net.state_dict().items():
             slot.copy_(features[name.split(".", 1)[1]])  # "slice1.0.weight": number of the layer
     except (OSError, RuntimeError, KeyError, AttributeError, ImportError, ValueError) as error:
         raise CheckpointError(
-            f"{found} cannot be used for LPIPS: {error}; copy torchvision's VGG-16 again, or use "
-            "the default distance"
+            f"{found} cannot be used for LPIPS: {error}; copy torchvision's file again, or do "
+            "without"
         ) from error
     return LpipsDistance(metric)
 

@@ -5,7 +5,7 @@ import torch
 
 from engine.errors import CheckpointError
 from engine.inversion import DiscriminatorDistance, lpips_distance
-from engine.inversion.distances import VGG_FILE, against, pyramid
+from engine.inversion.distances import TRUNKS, VGG_FILE, against, pyramid
 
 
 def test_equal_pictures_have_no_distance(images, distance):
@@ -62,3 +62,17 @@ def test_lpips_reads_the_weights_of_vgg(tmp_path):
     a = torch.rand(2, 3, 64, 64)
     assert metric(a, a).tolist() == [0, 0] and (metric(a, a.flip(0)) > 0).all()
     assert not any(p.requires_grad for p in metric.parameters())
+
+
+@pytest.mark.slow
+def test_lpips_reads_the_weights_of_alexnet(tmp_path):
+    import lpips
+
+    torch.manual_seed(0)
+    drawn = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).net.state_dict()
+    state = {"features." + name.split(".", 1)[1]: x for name, x in drawn.items()}
+    torch.save(state, tmp_path / TRUNKS["alex"])
+    metric = lpips_distance([tmp_path], "alex")
+    assert torch.equal(metric.lpips.net.slice5[-2].weight, state["features.10.weight"])
+    a = torch.rand(2, 3, 64, 64)
+    assert metric(a, a).tolist() == [0, 0] and (metric(a, a.flip(0)) > 0).all()
