@@ -10,7 +10,8 @@ iterations. Its features are those of VGG-19, frozen: `--vgg` takes torchvision'
 narrow extractor is learned from nothing together with the MLP; that, the temperature and the sizes
 of the second MLP are ours.
 
-It ends in a style pack that draws photos still, and that train.blend goes on with.
+It runs in one process, since every picture is contrasted with the whole batch, and ends in a style
+pack that draws photos still and that train.blend goes on with.
 """
 
 from dataclasses import dataclass, field

@@ -1,20 +1,19 @@
-"""train.style_encoder, train.blend, train.oneshot on 32 px: exact resume, packs that load."""
+"""train.blend and train.oneshot on 32 px: exact resume, packs that load."""
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from engine.errors import CheckpointError, DataError, OptionError, PackError, TrainingError
+from engine.errors import DataError, OptionError, PackError, TrainingError
 from engine.library import StyleLibrary
-from engine.models.blendgan import StyleEncoder
 from engine.models.stylegan2 import MappingNetwork
 from engine.runtime import pick_runtime
 from tests.packs import CODE, NUM_WS, generator
-from tests.train.tiny import assert_same_state, parts_of, write_tiny
+from tests.train.test_style_encoder import make_small, write_looks
+from tests.train.tiny import assert_same_state, parts_of
 from train import blend, oneshot, paired, pairs, style_encoder
 from train.blend import BlendConfig
 from train.blend_networks import BlendedGenerator
@@ -22,38 +21,17 @@ from train.config import run_recipe
 from train.loop import Run
 from train.oneshot import OneshotConfig
 from train.packs import load_source
-from train.style_encoder import StyleEncoderConfig, new_encoder
 
 
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch):
-    monkeypatch.setenv("STYLIZE_DTYPE", "float32")
-    monkeypatch.setenv("STYLIZE_DEVICE", "cpu")
-    monkeypatch.setattr(
-        style_encoder, "NARROW", {"widths": (2, 3), "depths": (1, 1), "hidden": (8,)}
-    )
+    make_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Packs: a base, and "looks", which train.style_encoder made."""
-    folder = write_tiny(tmp_path_factory.mktemp("blend"))
-    with pytest.MonkeyPatch.context() as patch:
-        small_machine.__wrapped__(patch)
-        style_encoder.train(encoder_config(folder, folder / "run", pack=folder / "packs" / "looks"))
-    return folder
-
-
-def encoder_config(folder, out, pack=""):
-    return StyleEncoderConfig(
-        data=str(folder / "pictures"),
-        base=str(folder / "packs" / "base"),
-        out=str(out),
-        pack=str(pack),
-        iterations=4,
-        batch=3,
-        sample_every=4,
-    )
+    return write_looks(tmp_path_factory.mktemp("blend"))
 
 
 @pytest.fixture
@@ -77,51 +55,6 @@ def load(folder, name):
     return StyleLibrary([folder / "packs"]).load(name, pick_runtime())
 
 
-def test_style_encoder_resumes_bit_for_bit(folder, tmp_path):
-    config = encoder_config(folder, tmp_path / "halves")
-    style_encoder.train(dataclasses.replace(config, iterations=2))
-    style_encoder.train(config)
-    assert_same_state(folder / "run", tmp_path / "halves")
-    assert list((folder / "run").glob("samples-*.png"))
-
-
-def test_style_encoder_ends_in_a_style(folder):
-    style = load(folder, "looks")
-    trained = parts_of(folder / "run")["parts"]["encoder"]
-    z = style.style_encoder(torch.zeros(1, 3, 32, 32))
-    assert z.shape == (1, CODE)
-    name = "mlp.0.weight"
-    torch.testing.assert_close(
-        style.style_encoder.state_dict()[name], trained[name], atol=1e-2, rtol=1e-2
-    )
-    ws = style.base.generator.ws(torch.randn(1, CODE))
-    torch.testing.assert_close(  # it still draws photos
-        style.synthesize(ws), style.base.generator.synthesis(ws).detach(), atol=0.02, rtol=0.02
-    )
-
-
-def test_vgg_features_are_taken_and_frozen(tmp_path):
-    torch.manual_seed(0)
-    tiny = {"widths": (4, 4, 4, 4, 4), "depths": (2, 2, 4, 4, 4), "hidden": (8,)}
-    features = StyleEncoder(**tiny).features.state_dict()
-    file = tmp_path / "vgg19.pth"
-    torch.save({f"features.{name}": x for name, x in features.items()}, file)
-    pictures = torch.rand(1, 3, 16, 16)
-    with pytest.MonkeyPatch.context() as patch:
-        make = style_encoder.StyleEncoder
-        patch.setattr(style_encoder, "StyleEncoder", lambda style_dim: make(**tiny, input_size=16))
-        encoder = new_encoder(str(file), CODE, pictures)
-    assert torch.equal(encoder.features[0].weight, features["0.weight"])
-    assert not encoder.features[0].weight.requires_grad and encoder.mlp[0].weight.requires_grad
-    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "bad.pth")
-    with (
-        pytest.raises(CheckpointError, match="vgg19-dcbb9e9d.pth"),
-        pytest.MonkeyPatch.context() as p,
-    ):
-        p.setattr(style_encoder, "StyleEncoder", lambda style_dim: make(**tiny, input_size=16))
-        new_encoder(str(tmp_path / "bad.pth"), CODE, pictures)
-
-
 def test_blend_resumes_bit_for_bit(config, tmp_path):
     blend.train(config)
     halves = dataclasses.replace(config, out=str(tmp_path / "halves"))
@@ -136,7 +69,7 @@ def blended(folder, tmp_path_factory):
     """A pack "all" of train.blend, and its run folder."""
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        small_machine.__wrapped__(patch)
+        make_small(patch)
         config = BlendConfig(
             data=str(folder / "pictures"),
             photos=str(folder / "pictures"),
@@ -301,14 +234,9 @@ def test_what_does_not_fit_is_refused(folder, config, tmp_path):
         blend.train(dataclasses.replace(config, style=str(folder / "packs" / "tuned")))
     with pytest.raises(OptionError, match="--face-share 2"):
         BlendConfig(face_share=2)
-    with pytest.raises(OptionError, match="--batch 1 at least 2"):
-        StyleEncoderConfig(batch=1)
-    with pytest.raises(OptionError, match="--temperature 0"):
-        StyleEncoderConfig(temperature=0)
     wide = tmp_path / "wide.png"
     Image.new("RGB", (40, 32)).save(wide)
     with pytest.raises(DataError, match="40x32"):
         oneshot.read_reference(str(wide), 32)
     with pytest.raises(OptionError, match="name one"):
         oneshot.read_reference("", 32)
-    assert Path(config.data).is_dir()
