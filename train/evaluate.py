@@ -21,7 +21,6 @@ from typing import Any
 import torch
 
 from engine.base import Base, read_base
-from engine.card import CARD_FILE
 from engine.errors import OptionError, StylizeError
 from engine.inversion import lpips_distance
 from engine.library import StyleLibrary
@@ -41,6 +40,7 @@ from train.measures import (
     encode_photos,
     measure_base,
     measure_style,
+    seen_size,
 )
 
 SHOWN = 8  # photos of a sheet
@@ -88,12 +88,10 @@ class Evaluator:
     def evaluate(self, name: str) -> Iterator[Evaluation]:
         """Measure one pack, by name or folder; a row each. Raises StylizeError."""
         folder = self.library.find(name)
-        if not (folder / CARD_FILE).is_file() and (Path(name) / CARD_FILE).is_file():
-            folder = Path(name)
         if read_card(folder).kind == "base":
             yield self._of_base(folder)
         else:
-            yield from self._of_style(self.library.load(f"{folder.parent}/{folder.name}"))
+            yield from self._of_style(self.library.load(name))
 
     def _of_base(self, folder: Path) -> Evaluation:
         base = read_base(load_pack(folder), self.runtime)
@@ -110,7 +108,7 @@ class Evaluator:
     def _of_style(self, style: Style) -> Iterator[Evaluation]:
         card = style.card
         photos = self._photos_of(style.base, card.encoder_space)
-        exemplars = self._exemplars_of(card.name, card.resolution)
+        exemplars = self._exemplars_of(card.name, seen_size(style.base))
         sheet = [photos.seen.pictures]
         for path, attribute in enumerate(card.attributes or ("",)):
             wanted = exemplars.of(attribute) if attribute in exemplars.attributes else exemplars
@@ -131,7 +129,7 @@ class Evaluator:
         """The photos, encoded and looked at once for all packs of one base."""
         key = (base.sha256, space)
         if key not in self._photos:
-            size = max(base.generator.resolution, base.encoder_into(space).input_size)
+            size = max(seen_size(base), base.encoder_into(space).input_size)
             data = load_images(self.arguments.photos, size)
             data = replace(data, images=spread(data.images, self.arguments.count))
             if len(data.images) < LEAST_PHOTOS:
@@ -145,7 +143,7 @@ class Evaluator:
     def _instruments(self, base: Base) -> Instruments:
         arguments, device = self.arguments, self.runtime.device
         if arguments.perceptual:
-            eyes = squeezenet_eyes(arguments.perceptual, base.generator.resolution, device)
+            eyes = squeezenet_eyes(arguments.perceptual, device)
         else:
             eyes = discriminator_eyes(base.discriminator)
         identity = None

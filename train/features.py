@@ -24,13 +24,15 @@ from engine.image import to_tensor, to_uint8
 from engine.inversion import DiscriminatorDistance
 from engine.models.discriminator import Discriminator
 from engine.models.mobilefacenet import FACE_POINTS, HEIGHT, WIDTH, MobileFaceNet
-from engine.models.perceptual import SMALLEST_SIDE, PerceptualDistance, SqueezeNet
+from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from train.metrics import gram_vector
 
 Look = Callable[[Tensor], Tensor]
 Activations = Callable[[Tensor], Sequence[Tensor]]
 BATCH = 16
 SQUEEZENET_SIZE = 224
+PERCEPTUAL_SIZE = 128  # of all packs, so that those of different resolutions compare
+LARGEST_ACTIVATION = 64  # pixels: a discriminator of 1024 px would fill the memory with more
 STYLE_LAYERS = ("conv1", "fire2", "fire4")  # colour and texture
 CONTENT_FROM = 2  # of the layers of a perceptual distance: the first ones see colour and texture
 # Where the five landmarks lie in FFHQ's framing, as parts of its side: means of 175 test photos.
@@ -81,7 +83,7 @@ class Eyes:
         pooled: means of its last activations, for sets of pictures (FID, KID, coverage).
         style: Gram matrices of its early layers, unit rows.
         perceptual: rows whose squared distance is the perceptual distance of the pictures, so that
-            all pairs of two sets cost one matrix product. F is 350,000 at 128 px.
+            all pairs of two sets cost one matrix product. F is 560,000 of SqueezeNet.
         content: the same without the first layers.
     """
 
@@ -92,11 +94,11 @@ class Eyes:
     content: Extractor
 
 
-def squeezenet_eyes(path: str | PathLike[str], size: int, device: torch.device) -> Eyes:
+def squeezenet_eyes(path: str | PathLike[str], device: torch.device) -> Eyes:
     """SqueezeNet v1.0, the offline stand-in for Inception and for the networks of LPIPS.
 
     It learned the same task (ImageNet), so its numbers rank like published ones, on another scale.
-    Pooled features (fire9, [N, 512]) are taken at 224 px, all else at `size`.
+    Pooled features (fire9, [N, 512]) are taken at 224 px, all else at 128.
 
     Raises:
         CheckpointError: `path` is no squeezenet_v1.0.npz.
@@ -108,7 +110,7 @@ def squeezenet_eyes(path: str | PathLike[str], size: int, device: torch.device) 
         lambda x: network.features(x, ["fire9"])[-1],
         lambda x: network.features(x, STYLE_LAYERS),
         distance.features,
-        (SQUEEZENET_SIZE, max(size, SMALLEST_SIDE)),
+        (SQUEEZENET_SIZE, PERCEPTUAL_SIZE),
         device,
     )
 
@@ -129,11 +131,15 @@ def discriminator_eyes(D: Discriminator) -> Eyes:
                 found.append(x)
         return found
 
+    def small(x: Tensor) -> list[Tensor]:
+        found = DiscriminatorDistance(D).features(x)
+        return [unit for unit in found if unit.shape[-1] <= LARGEST_ACTIVATION]
+
     return _eyes(
         "discriminator",
         lambda x: activations(x)[-1],
         lambda x: activations(x)[:2],
-        DiscriminatorDistance(D).features,
+        small,
         (D.resolution, D.resolution),
         D.b4.conv.weight.device,
     )

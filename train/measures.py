@@ -23,6 +23,7 @@ from train.features import BATCH, Extractor, Eyes
 from train.metrics import result_name
 
 PRIOR = 2000  # samples of the prior in t-SNE, as in AgileGAN's Figure 2
+LARGEST = 256  # pixels: larger pictures are reduced to it, as the papers do for their distances
 SHARED_CODES = 100  # that both generators draw for their distance; the paper takes 2,000
 VARIED, VARIATIONS = 8, 4  # photos, and looks of each, for the diversity of variations
 
@@ -88,7 +89,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos as a base sees them: `seen` at the generator's size, `ws` [N, L, w_dim]."""
+    """Photos as a base sees them: `seen` at `seen_size`, their codes `ws` [N, L, w_dim]."""
 
     seen: Seen
     ws: Tensor
@@ -100,13 +101,23 @@ def encode_photos(base: Base, space: str, data: ImageSet, tools: Instruments) ->
     photos = as_float(data.images)
     inputs = encoder_input(photos, encoder.input_size)
     ws = torch.cat([base.encode(x, space).ws for x in inputs.split(BATCH)])
-    return Photos(Seen(encoder_input(photos, base.generator.resolution), tools), ws)
+    return Photos(Seen(encoder_input(photos, seen_size(base)), tools), ws)
+
+
+def seen_size(base: Base) -> int:
+    """Side of the pictures that are compared: that of the generator, at most 256 px."""
+    return min(base.generator.resolution, LARGEST)
 
 
 def drawn_by(draw: Callable[[Tensor], Tensor], ws: Tensor) -> Tensor:
-    """Draw codes [N, L, w_dim] in batches: [N, 3, R, R] in [-1, 1] on the CPU."""
+    """Draw codes [N, L, w_dim] in batches: [N, 3, S, S] in [-1, 1] on the CPU, S at most 256."""
+
+    def pictures(codes: Tensor) -> Tensor:
+        drawn = draw(codes).float().clamp(-1, 1)
+        return encoder_input(drawn, min(drawn.shape[-1], LARGEST)).cpu()
+
     with torch.inference_mode():
-        return torch.cat([draw(x).float().clamp(-1, 1).cpu() for x in ws.split(BATCH)])
+        return torch.cat([pictures(x) for x in ws.split(BATCH)])
 
 
 def measure_base(base: Base, photos: Photos) -> tuple[list[Result], dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from tests.packs import write_packs
 from train import evaluate
 from train.cost import cost
 from train.evaluate import main, spread
+from train.measures import drawn_by
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +120,11 @@ def test_long_tables_wrap_and_show_every_metric():
     text = "\n".join(evaluate.table([row]))
     assert all(f"m{i}" in text for i in range(11)) and max(map(len, text.splitlines())) < 120
     assert "2.0" in text and "500" in text and " -" in text
+
+
+def test_large_pictures_are_reduced_before_they_are_compared():
+    def draw(ws):
+        return ws.mean(dim=(1, 2))[:, None, None, None].expand(-1, 3, 512, 512) * 9
+
+    pictures = drawn_by(draw, torch.ones(20, 2, 4))
+    assert pictures.shape == (20, 3, 256, 256) and pictures.max() == 1

@@ -39,7 +39,7 @@ def noise(count, size):
 @pytest.mark.parametrize("kind", ["squeezenet", "discriminator"])
 def test_every_extractor_keeps_the_contract(kind, squeezenet):
     if kind == "squeezenet":
-        eyes = squeezenet_eyes("", 64, torch.device("cpu"))
+        eyes = squeezenet_eyes("", torch.device("cpu"))
     else:
         torch.manual_seed(0)
         eyes = discriminator_eyes(Discriminator(32, channels={4: 8, 8: 8, 16: 8, 32: 8}))
@@ -55,7 +55,7 @@ def test_every_extractor_keeps_the_contract(kind, squeezenet):
 
 
 def test_rows_have_the_perceptual_distance(squeezenet):
-    eyes, pictures = squeezenet_eyes("", 64, torch.device("cpu")), noise(4, 64)
+    eyes, pictures = squeezenet_eyes("", torch.device("cpu")), noise(4, 128)
     for extractor, dropped in ((eyes.perceptual, 0), (eyes.content, 2)):
         expected = PerceptualDistance(squeezenet, drop_first=dropped)(pictures[:2], pictures[2:])
         rows = extractor(pictures)
