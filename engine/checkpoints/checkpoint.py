@@ -21,6 +21,7 @@ _BUILDERS: dict[str, Callable[[State], nn.Module]] = {
     "style_encoder": style_encoder_from_state,
     "style_mapping": mapping_from_state,
 }
+_SETTINGS = ("picture_size",)  # numbers that a network's sizes depend on
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Checkpoint:
                 continue
             check_finite(part)
             with torch.device("meta"):  # shapes only: nothing is allocated
-                self._built(name, {key: value.to("meta") for key, value in part.items()})
+                shapes = {k: v if k in _SETTINGS else v.to("meta") for k, v in part.items()}
+                self._built(name, shapes)
 
     def _built(self, name: str, part: State | Tensor) -> nn.Module | Tensor:
         if isinstance(part, Tensor):

@@ -144,7 +144,7 @@ def backbone_encoder_from_state(
         style_dim = state["linear.weight"].shape[0]
         encoder = WEncoder(style_dim, latent_avg=latent_avg_of(state, 1, style_dim), **sizes)
         if encoder.picture_size is not None:
-            state = {"picture_size": encoder.picture_size, **state}
+            state = {**state, "picture_size": encoder.picture_size}
     load_exactly(encoder, state, "a backbone encoder")
     return encoder
 
