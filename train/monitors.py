@@ -25,7 +25,7 @@ from train.metrics.mmd import polynomial_kernel, squared_mmd
 from train.metrics.perceptual import perceptual_distances
 
 MOST_EXEMPLARS, BATCH = 256, 16  # looked at, of each attribute; and at a time
-SIGN_OF_OVERFITTING = 0.95  # adaptive augmentation aims at 0.6
+SIGN_OF_LEARNING, SIGN_OF_OVERFITTING = 0.5, 0.95  # adaptive augmentation aims at 0.6
 GAP_OF_OVERFITTING = 0.5
 LEAST_DIVERSITY, LEAST_NEAREST = 0.5, 0.4
 
@@ -116,10 +116,11 @@ def overfitting(sign: float, real: float, held_out: float | None, fake: float) -
 
     Args:
         sign: mean sign of its scores of exemplars (Karras et al. 2020, arXiv 2006.06676, eq. 1).
-        real, held_out, fake: mean scores of exemplars it trains on, of others, of generated ones.
+        real, held_out, fake: mean scores of exemplars it trains on, of others, of generated ones;
+            the gap of the first two, in parts of the whole, is that of their Figure 4 (r_v).
     """
     remedy = "stop here, find more exemplars, or augment: --ada-speed 50000"
-    if held_out is not None and real > fake:
+    if held_out is not None and real > fake and sign > SIGN_OF_LEARNING:
         gap = (real - held_out) / (real - fake)
         if gap > GAP_OF_OVERFITTING:
             return (

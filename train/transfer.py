@@ -31,7 +31,7 @@ from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
 from train.gan import discriminator_losses, path_length
-from train.loop import Run, autocast, ema_beta, update_ema
+from train.loop import Run, autocast, ema_beta, save_grid, update_ema
 from train.losses import hinge_d, hinge_g, logistic_d, logistic_g
 from train.monitors import Judge, concerns, overfitting
 from train.packs import Source, load_source, preview_of, save_style
@@ -81,8 +81,11 @@ def train(config: TransferConfig) -> None:
                 run.save_samples(torch.cat(shown), columns=NUM_SHOWN)
             if judge and run.leads and (step + 1) % config.choose_every == 0:
                 _look(nets, run, judge, fixed, sets, held)
-    if config.pack and run.leads and not run.stopped:
-        _save_pack(nets, run, source, codes, sets)
+    if run.leads and not run.stopped:
+        nets.choice.load_into(nets.G_ema)
+        _save_sweep(nets, run, fixed[0][:NUM_SHOWN])
+        if config.pack:
+            _save_pack(nets, run, source, codes, sets)
 
 
 def _discriminator_step(
@@ -184,9 +187,27 @@ def _look(
         for path, name in enumerate(nets.config.names):
             shown = [as_float(part[path].images[:NUM_JUDGED]) for part in (sets, held)]
             real, other, fake = (nets.score(x, path) for x in (*shown, pictures[path]))
+            if real is None or fake is None:
+                continue
             message = overfitting(nets.values["sign"], real, other, fake)
             if message:
                 run.warn(f"{name}: {message}" if name else message)
+
+
+@torch.no_grad()
+def _save_sweep(nets: Networks, run: Run, z_plus: Tensor) -> None:
+    """Write swap.png: what the pack could do with its source, to choose --swap-resolution from.
+
+    Rows: the source; with its features handed over at 32, 16, 8 px (UI2I-StyleGAN2); the style.
+    """
+    ws = map_zplus(nets.source.mapping, z_plus)
+    sizes = [r for r in nets.source.synthesis.resolutions if 8 <= r <= 32]
+    rows = [nets.source.synthesis(ws)]
+    for size in reversed(sizes):
+        features = nets.source.synthesis.features(ws, until=size)
+        rows.append(nets.G_ema.synthesis(ws, replace={size: features}))
+    rows.append(nets.G_ema.synthesis(ws))
+    save_grid(run.out / "swap.png", torch.cat(rows), columns=len(ws))
 
 
 def _save_pack(
@@ -194,7 +215,6 @@ def _save_pack(
 ) -> None:
     """Write the best candidate as a style; the preview shows nobody's photograph."""
     config = nets.config
-    nets.choice.load_into(nets.G_ema)
     counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
     record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
     generator = torch.Generator().manual_seed(config.seed)

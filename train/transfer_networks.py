@@ -66,8 +66,12 @@ class Networks:
 
     @torch.no_grad()
     def score(self, pictures: Tensor, path: int) -> float | None:
-        """Mean score [N, 3, R, R] of a discriminator, None without pictures."""
-        return self.D[path](pictures).mean().item() if len(pictures) else None
+        """Mean score a discriminator gives [N, 3, R, R]; None for fewer than four pictures.
+
+        It compares the pictures of a group, so that only whole groups of four are looked at.
+        """
+        whole = pictures[: len(pictures) // 4 * 4]
+        return self.D[path](whole).mean().item() if len(whole) else None
 
     @torch.no_grad()
     def draw_average(self, z_plus: Tensor, path: int) -> Tensor:

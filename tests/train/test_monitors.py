@@ -60,6 +60,7 @@ def test_a_collapse_is_noticed(judge):
         (0.6, None, None),
         (0.6, 0.8, None),
         (0.6, -0.5, "never seen"),
+        (0.1, -0.5, None),  # before it has learned anything, scores are noise
         (0.99, None, "by heart"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from engine.card import GENERATOR_FILE
 from engine.errors import DataError, OptionError, TrainingError
@@ -92,6 +93,8 @@ def test_ui2i_freezes_the_mapping_for_real(config, folder, tmp_path):
     style = StyleLibrary([folder / "packs"]).load("ui2i", pick_runtime())
     assert (style.card.kind, style.card.swap_resolution) == ("swapped", 32)
     assert style.card.method == "UI2I-StyleGAN2"
+    with Image.open(tmp_path / "swap.png") as sweep:  # source, 32, 16, 8 px, style
+        assert sweep.size == (transfer.NUM_JUDGED * 64, 5 * 64)
 
 
 def test_an_open_mapping_is_trained_but_makes_no_pack(config, tmp_path):
