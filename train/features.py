@@ -83,7 +83,7 @@ class Eyes:
         pooled: means of its last activations, for sets of pictures (FID, KID, coverage).
         style: Gram matrices of its early layers, unit rows.
         perceptual: rows whose squared distance is the perceptual distance of the pictures, so that
-            all pairs of two sets cost one matrix product. F is 560,000 of SqueezeNet.
+            all pairs of two sets cost one matrix product. F is 843,104 of SqueezeNet.
         content: the same without the first layers.
     """
 

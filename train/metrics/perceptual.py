@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from engine.errors import OptionError
-from train.metrics.matrices import check_features
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 BATCH = 16
@@ -44,10 +43,7 @@ def diversity(
     Raises:
         OptionError: fewer than two pictures.
     """
-    if len(pictures) < 2:
-        raise OptionError(
-            f"diversity of {len(pictures)} pictures; at least 2 are accepted: draw more"
-        )
+    _check_count(pictures)
     every = torch.combinations(torch.arange(len(pictures)))  # [N (N - 1) / 2, 2]
     first, second = every[torch.randperm(len(every), generator=generator)[:pairs]].T
     return perceptual_distances(pictures[first], pictures[second], distance).mean().item()
@@ -64,8 +60,8 @@ def diversity_of_rows(rows: Tensor) -> float:
     Raises:
         OptionError: fewer than two rows.
     """
-    (rows,) = check_features(rows)
-    return 2 * rows.var(dim=0).sum().item()
+    _check_count(rows)
+    return 2 * rows.var(dim=0).sum(dtype=torch.float64).item()  # rows are long: no copy in double
 
 
 def model_distance(
@@ -90,3 +86,10 @@ def model_distance(
             for codes in z.split(BATCH)
         ]
     return torch.cat(parts).mean().item()
+
+
+def _check_count(pictures: Tensor) -> None:
+    if len(pictures) < 2:
+        raise OptionError(
+            f"diversity of {len(pictures)} pictures; at least 2 are accepted: draw more"
+        )
