@@ -3,7 +3,10 @@
 The trunk of StyleGAN2's discriminator with the projection of Miyato & Koyama (2018, arXiv
 1802.05637, Equation 3): with h the features of the last convolution summed over all places,
 
-    score(image, z_style) = l_out(h) + <l_style(z_style), h>
+    score(image, z_style) = l_out(h) + <l_style(z_style), h> / sqrt(C)
+
+The division is ours: it makes the product of C terms as large as l_out's, whose weights equalised
+learning rate scales likewise; without it the product starts 30 times as large.
 """
 
 from __future__ import annotations
@@ -48,4 +51,9 @@ class ProjectionDiscriminator(nn.Module):
         x = self.trunk(image.to(self.dtype).contiguous(memory_format=torch.channels_last))
         x = self.conv(torch.cat([x, minibatch_stddev(x)], dim=1)).float()
         h = x.sum(dim=(2, 3))  # [N, C]
-        return self.l_out(h) + (self.l_style(z_style) * h).sum(dim=1, keepdim=True)
+        return self.l_out(h) + projection(self.l_style(z_style), h)
+
+
+def projection(style: Tensor, h: Tensor) -> Tensor:
+    """Inner product of style and picture features, [N, C] each, by the root of C: [N, 1]."""
+    return (style * h).sum(dim=1, keepdim=True) / h.shape[1] ** 0.5
