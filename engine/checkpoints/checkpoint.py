@@ -13,6 +13,7 @@ from engine.models.blendgan import style_encoder_from_state
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import encoder_from_state
 from engine.models.irse import arcface_from_state
+from engine.models.loading import shapes_of
 from engine.models.stylegan2 import generator_from_state, mapping_from_state
 
 _BUILDERS: dict[str, Callable[[State], nn.Module]] = {
@@ -21,7 +22,6 @@ _BUILDERS: dict[str, Callable[[State], nn.Module]] = {
     "style_encoder": style_encoder_from_state,
     "style_mapping": mapping_from_state,
 }
-_SETTINGS = ("picture_size",)  # numbers that a network's sizes depend on
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Checkpoint:
                 continue
             check_finite(part)
             with torch.device("meta"):  # shapes only: nothing is allocated
-                shapes = {k: v if k in _SETTINGS else v.to("meta") for k, v in part.items()}
-                self._built(name, shapes)
+                self._built(name, shapes_of(part))
 
     def _built(self, name: str, part: State | Tensor) -> nn.Module | Tensor:
         if isinstance(part, Tensor):

@@ -14,6 +14,7 @@ from engine.checkpoints import Checkpoint
 from engine.errors import CheckpointError, OptionError
 from engine.importing.packs import State
 from engine.models.encoder import encoder_from_state
+from engine.models.loading import shapes_of
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import Pack
 
@@ -93,7 +94,7 @@ def check_once(checkpoints: Sequence[Checkpoint]) -> None:
 def check_encoder(checkpoint: Checkpoint, space: str, source: Source) -> None:
     """Codes of an encoder must be as many and as long as the generator needs."""
     with torch.device("meta"):  # shapes only
-        encoder = encoder_from_state(_to_meta(checkpoint.parts["encoder"]))
+        encoder = encoder_from_state(shapes_of(checkpoint.parts["encoder"]))
     mapping = source.network.mapping
     needed = (
         source.network.num_ws if "+" in space else 1,
@@ -126,11 +127,7 @@ def _is_close(a: Tensor, b: Tensor) -> bool:
 def network_of(state: State) -> Generator:
     """A generator of those shapes, without memory for its weights."""
     with torch.device("meta"):
-        return generator_from_state(_to_meta(state))
-
-
-def _to_meta(state: State) -> dict[str, Tensor]:
-    return {name: value.to("meta") for name, value in state.items()}
+        return generator_from_state(shapes_of(state))
 
 
 def layout_of(network: Generator) -> tuple[int, int, dict[int, int]]:

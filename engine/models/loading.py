@@ -6,6 +6,13 @@ from torch import Tensor, nn
 
 from engine.errors import CheckpointError
 
+SETTINGS = ("picture_size",)  # numbers that the sizes of a network depend on
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` without its numbers, on the meta device: to try whether a network fits."""
+    return {name: v if name in SETTINGS else v.to("meta") for name, v in state.items()}
+
 
 def load_exactly(module: nn.Module, state: Mapping[str, Tensor], kind: str) -> None:
     """Copy `state` into `module`, in the number formats of the module.
