@@ -24,6 +24,11 @@ def test_overlap_of_one_and_of_two_distributions():
     assert narrow < 0.3
 
 
+def test_a_code_is_no_neighbour_of_its_own():
+    codes = torch.arange(8.0)[:, None]
+    assert overlap(codes, codes + 0.1, seeded(), k=1) == 1  # the nearest is always of the prior
+
+
 def test_tsne_is_repeatable_and_keeps_clusters_apart():
     codes, prior = draw(20, 0).reshape(20, 1, 5), draw(30, 1, 30.0).reshape(30, 1, 5)
     a, b = tsne(codes, prior, seed=3)
