@@ -102,7 +102,7 @@ def save_pack(
     files = dict(read_card(folder).files) if is_update else {}
     with _whole_files(folder) as parts:
         for file, state in states.items():  # one at a time: the largest have more than a gigabyte
-            save_file(_stored(state, half), parts(file))
+            _save_tensors(_stored(state, half), parts(file))
         if preview is not None:
             Image.fromarray(preview).save(parts(PREVIEW_FILE), "JPEG", quality=90)
         written = [*states, *([PREVIEW_FILE] if preview is not None else [])]
@@ -173,6 +173,14 @@ def _check_file(folder: Path, card: Card, file: str) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save_tensors(state: State, path: Path) -> None:
+    """Save a safetensors file with the rights new files have here: the library's own is 0600."""
+    path.touch()
+    rights = path.stat().st_mode
+    save_file(state, path)
+    path.chmod(rights)
 
 
 def _stored(state: Mapping[str, torch.Tensor], half: bool) -> State:

@@ -206,6 +206,8 @@ def test_saving_keeps_files_and_halves_floats(packs):
     state = after.state("detector.safetensors")
     assert state["a"].dtype == torch.float16 and state["big"].dtype == torch.float32
     assert not list(packs.rglob("*.part"))
+    rights = {path.stat().st_mode for path in (packs / "base").iterdir()}
+    assert len(rights) == 1, "tensors are readable for whoever may read the card"
 
 
 def test_a_full_disk_leaves_the_old_pack_whole(packs, monkeypatch):
