@@ -35,6 +35,16 @@ from train.loop import save_grid
 from train.metrics import ssim
 from train.packs import Source, load_source
 
+METHODS = {  # name: (preset, where it starts)
+    "projector": ("projector", "origin"),
+    "image2stylegan": ("image2stylegan", "origin"),
+    "v": ("v", "origin"),
+    "v-average": ("v", "average in V"),
+    "z+encoder": ("z+", "encoder in Z+"),
+    "indomain": ("indomain", "encoder in W+"),
+    "z+": ("z+", "origin"),
+}
+
 
 def starts(source: Source, images: torch.Tensor) -> dict[str, torch.Tensor | None]:
     """Codes to start from: of the base's own encoder, and of the average face in V."""
