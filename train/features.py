@@ -31,6 +31,7 @@ Look = Callable[[Tensor], Tensor]
 Activations = Callable[[Tensor], Sequence[Tensor]]
 BATCH = 16
 SQUEEZENET_SIZE = 224
+SQUEEZENET_SCALE = 1 / 25  # its activations reach 150: FID and KID are then of the usual order
 PERCEPTUAL_SIZE = 128  # of all packs, so that those of different resolutions compare
 LARGEST_ACTIVATION = 64  # pixels: a discriminator of 1024 px would fill the memory with more
 STYLE_LAYERS = ("conv1", "fire2", "fire4")  # colour and texture
@@ -98,7 +99,7 @@ def squeezenet_eyes(path: str | PathLike[str], device: torch.device) -> Eyes:
     """SqueezeNet v1.0, the offline stand-in for Inception and for the networks of LPIPS.
 
     It learned the same task (ImageNet), so its numbers rank like published ones, on another scale.
-    Pooled features (fire9, [N, 512]) are taken at 224 px, all else at 128.
+    Pooled features (fire9 / 25, [N, 512]) are taken at 224 px, all else at 128.
 
     Raises:
         CheckpointError: `path` is no squeezenet_v1.0.npz.
@@ -107,7 +108,7 @@ def squeezenet_eyes(path: str | PathLike[str], device: torch.device) -> Eyes:
     distance = PerceptualDistance(network)
     return _eyes(
         "squeezenet",
-        lambda x: network.features(x, ["fire9"])[-1],
+        lambda x: network.features(x, ["fire9"])[-1] * SQUEEZENET_SCALE,
         lambda x: network.features(x, STYLE_LAYERS),
         distance.features,
         (SQUEEZENET_SIZE, PERCEPTUAL_SIZE),

@@ -89,10 +89,14 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos as a base sees them: `seen` at `seen_size`, their codes `ws` [N, L, w_dim]."""
+    """Photos as a base sees them: `seen` at `seen_size`, their codes `ws` [N, L, w_dim].
+
+    `rebuilt` is what the base draws of the codes, no style yet and already as blurred as one.
+    """
 
     seen: Seen
     ws: Tensor
+    rebuilt: Seen
 
 
 def encode_photos(base: Base, space: str, data: ImageSet, tools: Instruments) -> Photos:
@@ -101,7 +105,13 @@ def encode_photos(base: Base, space: str, data: ImageSet, tools: Instruments) ->
     photos = as_float(data.images)
     inputs = encoder_input(photos, encoder.input_size)
     ws = torch.cat([base.encode(x, space).ws for x in inputs.split(BATCH)])
-    return Photos(Seen(encoder_input(photos, seen_size(base)), tools), ws)
+    rebuilt = Seen(drawn_by(drawing(base), ws), tools)
+    return Photos(Seen(encoder_input(photos, seen_size(base)), tools), ws, rebuilt)
+
+
+def drawing(base: Base) -> Callable[[Tensor], Tensor]:
+    """Return what draws codes [n, L, w_dim] with the base's own generator."""
+    return lambda ws: base.generator.synthesis(ws.to(base.runtime.device))
 
 
 def seen_size(base: Base) -> int:
@@ -128,21 +138,16 @@ def measure_base(base: Base, photos: Photos) -> tuple[list[Result], dict[str, Te
     """
     tools, device = photos.seen.tools, base.runtime.device
     count = len(photos.ws)
-
-    def draw(ws: Tensor) -> Tensor:
-        return base.generator.synthesis(ws.to(device))
-
-    rebuilt = Seen(drawn_by(draw, photos.ws), tools)
-    pair = (rebuilt.pictures, photos.seen.pictures)
+    pair = (photos.rebuilt.pictures, photos.seen.pictures)
     pixels = {"l2": metrics.squared_error, "psnr": metrics.psnr, "ssim": metrics.ssim}
     results = [_mean(metric, of(*pair)) for metric, of in pixels.items()]
-    results += _fidelity(rebuilt, photos)
+    results += _fidelity(photos.rebuilt, photos)
     generator = seeded(tools.seed, "samples")
-    z = torch.randn(max(PRIOR, count), base.generator.mapping.z_dim, generator=generator)
+    z = torch.randn(count, base.generator.mapping.z_dim, generator=generator)
     with torch.inference_mode():
         w = base.generator.mapping(z.to(device)).float().cpu()
     ws = w[:, None].expand(-1, base.generator.num_ws, -1)
-    samples = Seen(drawn_by(draw, ws[:count]), tools)
+    samples = Seen(drawn_by(drawing(base), ws), tools)
     results += _set_distances(samples, photos.seen, "samples ")
     prior = _prior(base, photos.ws.shape[1], tools.seed)
     codes_plane, prior_plane = metrics.tsne(photos.ws, prior, tools.seed)
@@ -158,7 +163,8 @@ def measure_style(
     """One attribute path of a style, the posterior means of all photos drawn with it.
 
     "style fraction" is KID of the results to the exemplars over KID of the photos to them: 1 is no
-    closer than a photo, 0 as close as the exemplars among themselves.
+    closer than a photo, 0 as close as the exemplars among themselves. "rebuilt fraction" is the
+    same over what the base draws of the photos: how much of it the style's own training did.
 
     Returns:
         (results, the pictures [N, 3, R, R]).
@@ -168,11 +174,11 @@ def measure_style(
     wanted = Seen(as_float(exemplars.images), tools)
     counts, eyes = (len(photos.ws), len(exemplars)), tools.eyes
     results = _set_distances(drawn, wanted)
-    kid = next(r for r in results if r.metric == "kid")
-    of_photos = _kid(photos.seen, wanted).mean
-    fraction = kid.value / of_photos if of_photos > 0 else float("nan")
-    results.append(Result("style fraction", fraction, eyes.pooled.name, counts))
-    alike = metrics.style_similarity(drawn.style, wanted.style, photos.seen.style)
+    kid = next(r for r in results if r.metric == "kid").value
+    for origin, name in ((photos.seen, "style fraction"), (photos.rebuilt, "rebuilt fraction")):
+        fraction = kid / max(_kid(origin, wanted).mean, 1e-12)
+        results.append(Result(name, fraction, eyes.pooled.name, counts))
+    alike = metrics.style_similarity(drawn.style, wanted.style, photos.rebuilt.style)
     results.append(_mean("style similarity", alike, eyes.style.name, counts))
     apart = (drawn.content - photos.seen.content).square().sum(dim=1)
     content = metrics.content_similarity(apart)
@@ -200,7 +206,8 @@ def _fidelity(drawn: Seen, photos: Photos) -> list[Result]:
     distances = torch.cdist(drawn.perceptual, photos.seen.perceptual).square()  # [N, N]
     results = [
         _mean("perceptual", distances.diagonal(), name),
-        Result("own nearest", metrics.own_nearest(distances), name, (count,)),
+        Result("own photo nearest", metrics.own_nearest(distances), name, (count,)),
+        Result("own result nearest", metrics.own_nearest(distances.T), name, (count,)),
     ]
     if drawn.tools.lpips is not None:
         pair = (drawn.pictures, photos.seen.pictures)

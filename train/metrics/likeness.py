@@ -31,6 +31,8 @@ def own_nearest(distances: Tensor) -> float:
     """Share of results that are nearer to their own photo than to any other, 0 .. 1.
 
     1 / N by chance. Ties count for another photo, so that results which are all the same get 0.
+    Blurred results may all be nearest to the one blurred photo; given [N, N].T it asks the other
+    way round, which result is nearest to a photo, and all results are equally blurred.
 
     Args:
         distances: [N, N], of result i to photo j.

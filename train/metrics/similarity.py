@@ -47,15 +47,16 @@ def gram_vector(activations: Sequence[Tensor]) -> Tensor:
 
 
 def style_similarity(results: Tensor, exemplars: Tensor, origin: Tensor) -> Tensor:
-    """Cosine of results and exemplars as seen from the photos: [N], -1 .. 1.
+    """Cosine of results and exemplars as seen from pictures without style: [N], -1 .. 1.
 
     Gram matrices of any two pictures are alike (cosines above 0.9), so both are compared by how
-    they differ from the mean photo: 1 moves exactly towards the mean exemplar, 0 elsewhere.
+    they differ from the mean origin: 1 moves exactly towards the mean exemplar, 0 elsewhere.
 
     Args:
         results: Gram vectors [N, F].
         exemplars: those of the style [M, F]; one row for a single reference.
-        origin: those of photos [K, F].
+        origin: those of photos, or better of what the base draws of them, which is as blurred as
+            the results [K, F].
 
     Raises:
         OptionError: shapes that do not fit.
