@@ -22,9 +22,7 @@ from engine.inversion import (
     PRESETS,
     DiscriminatorDistance,
     Distance,
-    code_of,
     invert,
-    make_space,
 )
 from engine.latent import map_zplus
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
@@ -39,7 +37,7 @@ METHODS = {  # name: (preset, where it starts)
     "projector": ("projector", "origin"),
     "image2stylegan": ("image2stylegan", "origin"),
     "v": ("v", "origin"),
-    "v-average": ("v", "average in V"),
+    "v-average": ("v-average", "origin"),
     "z+encoder": ("z+", "encoder in Z+"),
     "indomain": ("indomain", "encoder in W+"),
     "z+": ("z+", "origin"),
@@ -47,17 +45,11 @@ METHODS = {  # name: (preset, where it starts)
 
 
 def starts(source: Source, images: torch.Tensor) -> dict[str, torch.Tensor | None]:
-    """Codes to start from: of the base's own encoder, and of the average face in V."""
-    G = source.G
+    """Codes to start from: none, or those of the base's own encoder."""
     with torch.no_grad():
         z_plus = bounded_posterior(source.E, images)[0]
-        average = G.mapping.w_avg.expand(len(images), G.num_ws, -1)
-        return {
-            "origin": None,
-            "encoder in Z+": z_plus,
-            "encoder in W+": map_zplus(G.mapping, z_plus),
-            "average in V": code_of(make_space("v", G), average),
-        }
+        ws = map_zplus(source.G.mapping, z_plus)
+    return {"origin": None, "encoder in Z+": z_plus, "encoder in W+": ws}
 
 
 def compare(

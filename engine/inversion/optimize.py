@@ -106,7 +106,9 @@ class _Search:
         self.settings, self.random = settings, random
         self.images = images.detach().clone().float().to(device)
         self.network = PrivateGenerator(G, settings.path)
-        self.space = make_space(settings.space, self.network.G, settings.path)
+        self.space = make_space(
+            settings.space, self.network.G, settings.path, from_average=settings.from_average
+        )
         self.distances = {"distance": distance, "identity": identity}
         self.rows = torch.arange(count, device=device)
         self.variables: Variables = {"code": _start(self.space, start, count).to(device)}

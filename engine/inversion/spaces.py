@@ -76,12 +76,14 @@ class Space:
 
 
 @torch.no_grad()
-def make_space(name: SpaceName, G: Generator, path: int = 0) -> Space:
+def make_space(
+    name: SpaceName, G: Generator, path: int = 0, *, from_average: bool = False
+) -> Space:
     """Describe one space of a generator; the same for the same weights.
 
     Origins: W and W+ the mean of f(z); Z and Z+ the sample whose f(z) is nearest to it, because
     zero has no direction and the mapping network looks at nothing else; V the mean of N(0, I)
-    samples, as published.
+    samples, as published, or with `from_average` that whose w is the mean of f(z).
     """
     weight = G.mapping.fc0.weight
     random = torch.Generator().manual_seed(0)
@@ -96,12 +98,13 @@ def make_space(name: SpaceName, G: Generator, path: int = 0) -> Space:
         origin, spread = z[distances.argmin()], G.mapping.z_dim**0.5
         return Space(name, G.num_ws, origin, spread, G.mapping, w_avg, w_spread)
     V = v_basis(G.state_dict(), path=path).to(weight.device)
-    v = torch.randn(NUM_SAMPLES, len(V), generator=random).to(weight.device)
+    v = torch.randn(NUM_SAMPLES, len(V), generator=random).to(weight.device).mean(dim=0)
+    origin = w_avg @ V.T if from_average else v  # V is orthogonal
 
     def to_w(code: Tensor) -> Tensor:
         return code @ V
 
-    return Space(name, G.num_ws, v.mean(dim=0), len(V) ** 0.5, to_w, w_avg, w_spread)
+    return Space(name, G.num_ws, origin, len(V) ** 0.5, to_w, w_avg, w_spread)
 
 
 def code_of(space: Space, ws: Tensor) -> Tensor:

@@ -25,8 +25,14 @@ def test_noise_on_the_code_is_gone_after_three_quarters():
 
 
 def test_presets_are_the_published_recipes():
-    assert {name: s.space for name, s in PRESETS.items()} == {
-        **{"projector": "w", "image2stylegan": "w+", "v": "v", "z+": "z+", "indomain": "w+"}
+    spaces = {name: settings.space for name, settings in PRESETS.items()}
+    assert spaces == {
+        "projector": "w",
+        "image2stylegan": "w+",
+        "v": "v",
+        "v-average": "v",
+        "z+": "z+",
+        "indomain": "w+",
     }
     assert PRESETS["projector"].noise_weight == 1e5 and PRESETS["projector"].code_noise == 0.05
     assert PRESETS["v"].lr == 0.1 and PRESETS["v"].steps == 1000 and PRESETS["v"].optimize_noise

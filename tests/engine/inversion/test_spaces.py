@@ -26,6 +26,8 @@ def test_starts_are_average_faces(G):
     for name in ("z", "z+"):  # the nearest of 10,000 samples
         assert (starts[name] - w_avg).norm() < 0.7 * spread
     assert make_space("v", G).start(1).norm() < 0.1  # the mean of many N(0, I): about zero
+    average = make_space("v", G, from_average=True)
+    torch.testing.assert_close(average.ws(average.start(1))[0, 0], starts["w"])
 
 
 def test_layers_of_zplus_are_mapped_one_by_one(G):
