@@ -55,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("output", metavar="OUT", help="a .png for one photo, else a folder")
     parser.add_argument("--style", default="cartoon", metavar="NAME", help="style, or ./folder")
     parser.add_argument("--reference", metavar="FILE", help="draw in the look of this picture")
+    parser.add_argument(
+        *("--source-style",), metavar="NAME", help="take the shapes from this style's generator"
+    )
     parser.add_argument("--skip-existing", action="store_true", help="leave finished results alone")
     add_setup_arguments(parser)
     StylizeOptions.add_arguments(parser)
@@ -128,9 +131,15 @@ def stylize_file(
 
 
 def load_stylizer(
-    arguments: argparse.Namespace, name: str, library: StyleLibrary | None = None
+    arguments: argparse.Namespace,
+    name: str,
+    library: StyleLibrary | None = None,
+    source: str | None = None,
 ) -> Stylizer:
-    """Load a style, from and on what the setup arguments say; raises StylizeError."""
+    """Load a style, from and on what the setup arguments say; raises StylizeError.
+
+    `source` names another style of the same base whose generator draws the shapes (UI2I).
+    """
     from engine.detect import choose_detector
     from engine.library import StyleLibrary
     from engine.pipeline import Stylizer
@@ -138,7 +147,8 @@ def load_stylizer(
 
     library = library or StyleLibrary([arguments.packs] if arguments.packs else None)
     runtime = pick_runtime(arguments.device, arguments.dtype)
-    style, detector = library.load(name, runtime), None
+    style = library.between(source, name, runtime) if source else library.load(name, runtime)
+    detector = None
     if arguments.yunet or arguments.allow_download:
         detector = choose_detector(
             style.base.detector,
@@ -175,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         jobs = plan(arguments.input, arguments.output)
-        stylizer = load_stylizer(arguments, arguments.style)
+        stylizer = load_stylizer(arguments, arguments.style, source=arguments.source_style)
         options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
         stylizer.card.path_of(options.attribute)
         reference = read_reference(arguments.reference, stylizer, options)

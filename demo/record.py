@@ -31,6 +31,7 @@ def describe_result(
     attribute = options.attribute or style.card.default_attribute
     return {
         "style": style.card.name,
+        "source_style": style.source and style.source.card.name,
         "pack": {"name": style.card.name, "sha256": style.card.sha256},
         "base": {"name": style.base.pack.card.name, "sha256": style.base.pack.card.sha256},
         "licence": style.card.licence,

@@ -135,6 +135,17 @@ def test_a_reference_changes_the_look_and_is_recorded(run, tmp_path, monkeypatch
     assert [record["reference"] for record in records] == [None, "look.png"]
 
 
+def test_shapes_of_another_style(run, tmp_path):
+    photo, plain, mixed = write(tmp_path / "in.jpg"), tmp_path / "a.png", tmp_path / "b.png"
+    swap = ("--swap-resolution", "16")
+    assert run(photo, plain, *swap)[0] == 0
+    assert run(photo, mixed, *swap, "--source-style", "comic")[0] == 0
+    assert not np.array_equal(np.array(Image.open(plain)), np.array(Image.open(mixed)))
+    assert json.loads(mixed.with_suffix(".json").read_text())["source_style"] == "comic"
+    code, text = run(photo, mixed, "--source-style", "nothing")
+    assert code == 2 and "no style 'nothing'" in text
+
+
 def test_alpha_comes_back_at_the_output_size(run, tmp_path):
     source = write(tmp_path / "in.png", color=(200, 100, 50, 128))
     assert run(source, tmp_path / "out.png", "--output-size", "32")[0] == 0
