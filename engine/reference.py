@@ -32,7 +32,7 @@ from engine.style import Style
 
 METHODS = ("auto", "encoder", "inversion")
 # The published 1000 steps, as far as they pay while somebody waits; noise maps are not used here.
-QUICK = replace(PRESETS["v"], steps=200, optimize_noise=False, patience=40)
+QUICK = replace(PRESETS["v-average"], steps=200, optimize_noise=False, patience=40)
 
 
 def reference_codes(
