@@ -36,7 +36,7 @@ from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images
 from train.distributed import join_processes, mean_of_processes, take_step
-from train.gan import path_length
+from train.gan import open_run, path_length
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g, r1_penalty
 from train.packs import Source, load_source, preview_of, save_style
@@ -122,17 +122,7 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
     codes = Codes(config, source, runtime)
     torch.manual_seed(config.seed)
     nets = Networks(config, source, files, runtime)
-    run = Run(
-        config.out,
-        config,
-        total=config.iterations * config.batch,
-        batch=config.batch,
-        state=nets.state(),
-        seed=config.seed,
-        tick=50 * config.batch,
-        accumulate=config.accumulate,
-        device=runtime.device,
-    )
+    run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch

@@ -1,6 +1,7 @@
-"""What the adversarial recipes share: random codes, a discriminator's losses, path length."""
+"""What the adversarial recipes share: their run, random codes, D's losses, path length."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,34 @@ from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator
 from train.augment import Augment
 from train.distributed import WHOLE, Share
-from train.loop import Values
+from train.loop import Run, Stateful, Values
 from train.losses import path_length_penalty, r1_penalty
 
 Losses = dict[str, Tensor]
+
+
+def open_run(config: Any, state: Mapping[str, Stateful], device: torch.device) -> Run:
+    """Open or resume the run of a recipe whose length is counted in iterations.
+
+    Args:
+        config: settings with out, iterations, batch, seed and accumulate.
+        state: everything that resuming needs, by name.
+        device: where the processes talk to each other.
+
+    Raises:
+        TrainingError: the folder holds a run of another kind or shape.
+    """
+    return Run(
+        config.out,
+        config,
+        total=config.iterations * config.batch,
+        batch=config.batch,
+        state=state,
+        seed=config.seed,
+        tick=50 * config.batch,
+        accumulate=config.accumulate,
+        device=device,
+    )
 
 
 def random_z_plus(

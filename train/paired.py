@@ -30,7 +30,7 @@ from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images
 from train.distributed import join_processes, take_step
-from train.gan import discriminator_losses
+from train.gan import discriminator_losses, open_run
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g
 from train.packs import Source, load_source, preview_of, save_style
@@ -174,17 +174,7 @@ def train(config: PairedConfig) -> None:
     codes = Codes(config, source, runtime)
     nets = Networks(config, source, runtime)
     loss = SemanticLoss(config, runtime.device)
-    run = Run(
-        config.out,
-        config,
-        total=config.iterations * config.batch,
-        batch=config.batch,
-        state=nets.state(),
-        seed=config.seed,
-        tick=50 * config.batch,
-        accumulate=config.accumulate,
-        device=runtime.device,
-    )
+    run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch

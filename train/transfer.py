@@ -30,7 +30,7 @@ from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
-from train.gan import discriminator_losses, path_length
+from train.gan import discriminator_losses, open_run, path_length
 from train.loop import Run, autocast, ema_beta, save_grid, update_ema
 from train.losses import hinge_d, hinge_g, logistic_d, logistic_g
 from train.monitors import Judge, concerns, overfitting
@@ -55,17 +55,7 @@ def train(config: TransferConfig) -> None:
     distance = PerceptualDistance(net, drop_first=config.sim_drop)
     fixed = [codes.draw(name, NUM_JUDGED, seeded(config.seed, name)) for name in config.names]
     judge = Judge(net, [nets.draw_source(z) for z in fixed], sets) if config.choose_every else None
-    run = Run(
-        config.out,
-        config,
-        total=config.iterations * config.batch,
-        batch=config.batch,
-        state=nets.state(),
-        seed=config.seed,
-        tick=50 * config.batch,
-        accumulate=config.accumulate,
-        device=runtime.device,
-    )
+    run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
