@@ -12,6 +12,10 @@ class ImageError(StylizeError):
     """A picture that cannot be read or written: broken, too large, unknown format, disk full."""
 
 
+class MediaError(StylizeError):
+    """A video or sound that cannot be read, is refused, or cannot be written."""
+
+
 class DetectorError(StylizeError):
     """A face detector that cannot run, for example because its weights are missing."""
 

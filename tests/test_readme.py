@@ -1,4 +1,4 @@
-"""The README cannot rot: its commands are parsed by the programs they start, its names exist."""
+"""The README and the guides in docs/ cannot rot: their commands are parsed, their names exist."""
 
 import ast
 import importlib
@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = "pip install -r requirements.txt && python app.py"
 TEST = "pip install -r requirements-dev.txt && pytest"
 
@@ -124,7 +125,7 @@ def test_readme_is_short_and_shows_the_two_commands():
 
 
 def test_every_command_is_accepted():
-    shown = commands(README.read_text("utf-8"))
+    shown = [command for page in PAGES for command in commands(page.read_text("utf-8"))]
     assert len(shown) >= 10
     others = {shlex.join(c): check_install(c) for c in shown if program_of(c) is None}
     ours = [c for c in shown if program_of(c) is not None]
@@ -164,7 +165,9 @@ def test_wrong_commands_are_noticed():
     assert silent == "read no arguments"
 
 
-@pytest.mark.parametrize("code", blocks(README.read_text("utf-8"), "python"))
+@pytest.mark.parametrize(
+    "code", [code for page in PAGES for code in blocks(page.read_text("utf-8"), "python")]
+)
 def test_python_examples_import_what_exists(code: str):
     imported = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
     assert imported
@@ -173,10 +176,12 @@ def test_python_examples_import_what_exists(code: str):
         assert [a.name for a in node.names if not hasattr(module, a.name)] == []
 
 
-def test_links_lead_to_files():
-    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README.read_text("utf-8"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path):
+    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", page.read_text("utf-8"))
     local = [a or b for a, b in links if not (a or b).startswith("http")]
-    assert local and [link for link in local if not (ROOT / link).exists()] == []
+    assert page != README or local
+    assert [link for link in local if not (page.parent / link).exists()] == []
 
 
 def test_file_tree_is_complete_and_true():
