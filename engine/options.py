@@ -1,7 +1,8 @@
 """`StylizeOptions`: everything a user can choose for one picture.
 
 Command line flags, sliders, HTTP arguments and the JSON beside every result are derived from the
-fields of this one dataclass, so an option is written down once. No torch here: `--help` is quick.
+fields of one dataclass, so an option is written down once; `Options` is what other such dataclasses
+share with it. No torch here: `--help` is quick.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar, Self
 
 from engine.errors import OptionError
 
 MAXIMUM_SEED = 2**31 - 1
+SHARE = {"minimum": 0.0, "maximum": 1.0, "step": 0.05}
+SEEDS = {"minimum": 0, "maximum": MAXIMUM_SEED, "step": 1}
+RESOLUTIONS = {"minimum": 0, "maximum": 1024, "step": 4}
 _EDIT = re.compile(r"(\d{1,3}):([-+]?\d{1,4}(?:\.\d{1,4})?)(?:@(\d{1,2})-(\d{1,2}))?")
 
 
@@ -83,39 +88,97 @@ class OptionField:
         return value
 
 
-def _option(default: Any, label: str, help: str, **limits: Any) -> Any:
+def option(default: Any, label: str, help: str, **limits: Any) -> Any:
+    """Declare a field of `Options`: what `OptionField` holds besides its name and kind."""
     return field(default=default, metadata={"label": label, "help": help, **limits})
 
 
 @dataclass(frozen=True)
-class StylizeOptions:
+class Options:
+    """What dataclasses of options share; `group` heads their flags in `--help`."""
+
+    group: ClassVar[str] = "options"
+
+    def __post_init__(self) -> None:
+        for found in self.describe().values():
+            object.__setattr__(self, found.name, found.check(getattr(self, found.name)))
+
+    @classmethod
+    def describe(cls) -> dict[str, OptionField]:
+        """Return every option by name, in the order to show them, for sliders and API arguments."""
+        return dict(_describe(cls))
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add a flag per option. One left out stays None, so that a style's default steps in."""
+        group = parser.add_argument_group(cls.group)
+        for found in _describe(cls).values():
+            group.add_argument(found.flag, default=None, help=found.help, **_flag_type(found))
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace, defaults: Self | None = None) -> Self:
+        """Return the options of a parsed command line over `defaults`."""
+        given = {name: getattr(arguments, name, None) for name in _describe(cls)}
+        return cls.from_dict({k: v for k, v in given.items() if v is not None}, defaults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], defaults: Self | None = None) -> Self:
+        """Return the options in `values` over `defaults`; an unknown name is an OptionError."""
+        unknown = sorted(set(values) - set(_describe(cls)))
+        if unknown:
+            known = ", ".join(_describe(cls))
+            raise OptionError(f"unknown option {unknown[0]!r}; the options are {known}: remove it")
+        return cls(**{**(defaults.to_dict() if defaults else {}), **values})
+
+
+def _flag_type(option: OptionField) -> dict[str, Any]:
+    if option.kind == "bool":
+        return {"action": argparse.BooleanOptionalAction}
+    if option.kind == "str":
+        has_fixed_choices = option.choices and option.choices_only
+        return {"choices": option.choices} if has_fixed_choices else {"metavar": "WHICH"}
+    numbers = f"{option.minimum}-{option.maximum}"
+    return {"type": {"int": int, "float": float}[option.kind], "metavar": numbers}
+
+
+@cache
+def _describe(cls: type[Options]) -> dict[str, OptionField]:
+    kinds = {"str | None": "str"}
+    return {
+        f.name: OptionField(f.name, kinds.get(f.type, f.type), f.default, **f.metadata)
+        for f in fields(cls)
+    }
+
+
+@dataclass(frozen=True)
+class StylizeOptions(Options):
     """The choices for one picture: immutable, checked on creation (OptionError)."""
 
-    strength: float = _option(
+    group: ClassVar[str] = "options (left out: the style's own default)"
+
+    strength: float = option(
         1.0,
         "Strength",
         "how far from the photo (0) to the full style (1)",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.05,
+        **SHARE,
     )
-    truncation_psi: float = _option(
+    truncation_psi: float = option(
         1.0,
         "Truncation",
         "1 keeps the face as it was read; lower pulls it to the average face: cleaner, less alike",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.05,
+        **SHARE,
     )
-    seed: int = _option(
+    seed: int = option(
         0,
         "Seed",
         "number behind the random draws: same seed, same picture",
-        minimum=0,
-        maximum=MAXIMUM_SEED,
-        step=1,
+        **SEEDS,
     )
-    samples: int = _option(
+    samples: int = option(
         1,
         "Samples",
         "1 takes the most probable reading of the face; more draws several, keeps the most typical",
@@ -123,26 +186,26 @@ class StylizeOptions:
         maximum=16,
         step=1,
     )
-    attribute: str | None = _option(
+    attribute: str | None = option(
         None, "Attribute", "attribute path of the style, by name; left out: the style decides"
     )
-    faces: str = _option(
+    faces: str = option(
         "all",
         "Faces",
         "all, largest, or numbers of faces from 0 (the largest) as in 0 or 0,2",
         choices=("all", "largest"),
         choices_only=False,
     )
-    whole_photo: bool = _option(
+    whole_photo: bool = option(
         True, "Whole photo", "paste the faces back into the photo; off: only the square crop"
     )
-    color: str = _option(
+    color: str = option(
         "style",
         "Colour",
         "colours of the style, or keep those of the photo",
         choices=("style", "keep"),
     )
-    output_size: int = _option(
+    output_size: int = option(
         0,
         "Output size",
         "longest side of the picture in pixels; 0: as large as it comes",
@@ -150,15 +213,13 @@ class StylizeOptions:
         maximum=4096,
         step=64,
     )
-    variation: int = _option(
+    variation: int = option(
         0,
         "Variation",
         "0 shows the style as it is; any other number draws another look of it, always the same",
-        minimum=0,
-        maximum=MAXIMUM_SEED,
-        step=1,
+        **SEEDS,
     )
-    mix_layer: int = _option(
+    mix_layer: int = option(
         6,
         "Mix layer",
         "first layer a variation or a reference paints: low changes shapes too, high only colours",
@@ -166,32 +227,25 @@ class StylizeOptions:
         maximum=18,
         step=1,
     )
-    style_psi: float = _option(
+    style_psi: float = option(
         0.7,
         "Variety",
         "how far variations go from the average look of the style: 0 not at all, 1 all the way",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.05,
+        **SHARE,
     )
-    swap_resolution: int = _option(
+    swap_resolution: int = option(
         0,
         "Keep the photo's shapes up to",
         "size at which features of the photo replace the style's (8, 16, 32); 0: the style decides",
-        minimum=0,
-        maximum=1024,
-        step=4,
+        **RESOLUTIONS,
     )
-    blend_resolution: int = _option(
+    blend_resolution: int = option(
         0,
         "Keep the photo's texture above",
         "size above which the drawing is that of a photo, as Toonify does (16, 32, 64); 0: off",
-        minimum=0,
-        maximum=1024,
-        step=4,
+        **RESOLUTIONS,
     )
-
-    edits: str = _option(
+    edits: str = option(
         "none",
         "Edits",
         "steps along semantic directions as DIRECTION:AMOUNT, of some layers with @FIRST-LAST: "
@@ -201,8 +255,7 @@ class StylizeOptions:
     )
 
     def __post_init__(self) -> None:
-        for option in self.describe().values():
-            object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
+        super().__post_init__()
         self._check_faces()
         self.list_edits()
 
@@ -240,59 +293,3 @@ class StylizeOptions:
             layers = range(int(match[3]), int(match[4]) + 1) if match[3] else None
             found.append((int(match[1]), float(match[2]), layers))
         return found
-
-    @classmethod
-    def describe(cls) -> dict[str, OptionField]:
-        """Return every option by name, in the order to show them, for sliders and API arguments."""
-        return dict(_DESCRIPTION)
-
-    @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """Add a flag per option. One left out stays None, so that a style's default steps in."""
-        group = parser.add_argument_group("options (left out: the style's own default)")
-        for option in _DESCRIPTION.values():
-            group.add_argument(option.flag, default=None, help=option.help, **_flag_type(option))
-
-    @classmethod
-    def from_arguments(
-        cls, arguments: argparse.Namespace, defaults: StylizeOptions | None = None
-    ) -> StylizeOptions:
-        """Return the options of a parsed command line over `defaults` (those of a style)."""
-        given = {name: getattr(arguments, name, None) for name in _DESCRIPTION}
-        return cls.from_dict({k: v for k, v in given.items() if v is not None}, defaults)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all options as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(
-        cls, values: Mapping[str, Any], defaults: StylizeOptions | None = None
-    ) -> StylizeOptions:
-        """Return the options in `values` over `defaults`; an unknown name is an OptionError."""
-        unknown = sorted(set(values) - set(_DESCRIPTION))
-        if unknown:
-            known = ", ".join(_DESCRIPTION)
-            raise OptionError(f"unknown option {unknown[0]!r}; the options are {known}: remove it")
-        return cls(**{**(defaults.to_dict() if defaults else {}), **values})
-
-
-def _flag_type(option: OptionField) -> dict[str, Any]:
-    if option.kind == "bool":
-        return {"action": argparse.BooleanOptionalAction}
-    if option.kind == "str":
-        has_fixed_choices = option.choices and option.choices_only
-        return {"choices": option.choices} if has_fixed_choices else {"metavar": "WHICH"}
-    numbers = f"{option.minimum}-{option.maximum}"
-    return {"type": {"int": int, "float": float}[option.kind], "metavar": numbers}
-
-
-def _describe() -> dict[str, OptionField]:
-    kinds = {"str | None": "str"}
-    return {
-        f.name: OptionField(f.name, kinds.get(f.type, f.type), f.default, **f.metadata)
-        for f in fields(StylizeOptions)
-    }
-
-
-_DESCRIPTION = _describe()
