@@ -13,9 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import OptionError
+
+if TYPE_CHECKING:  # not in Python 3.10
+    from typing import Self
 
 MAXIMUM_SEED = 2**31 - 1
 SHARE = {"minimum": 0.0, "maximum": 1.0, "step": 0.05}
