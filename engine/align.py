@@ -24,6 +24,7 @@ STRIP = 256
 # Rows faded at a time: what fits the processor's cache.
 FADED_ROWS = 32
 MASK_SIZE = 256
+FEATHER = 0.3
 # Colour is compared at this size: enough for mean and deviation, whatever the photo's resolution.
 COLOR_SIZE = 128
 # Above this side the surroundings of a padded picture are blurred on a reduced copy.
@@ -121,7 +122,7 @@ def paste(
     crop: np.ndarray,
     photo_to_crop: np.ndarray,
     *,
-    feather: float = 0.3,
+    feather: float = FEATHER,
     match_color: bool = False,
 ) -> np.ndarray:
     """Blend crop uint8 [R, R, 3] back into a copy of rgb uint8 [H, W, 3].
@@ -132,7 +133,8 @@ def paste(
     """
     if crop.ndim != 3 or crop.shape[0] != crop.shape[1] or crop.shape[2] != 3:
         raise ImageError(f"crop of shape {list(crop.shape)}; [R, R, 3] is accepted: pass one face")
-    crop = _take_color(rgb, crop, photo_to_crop, feather) if match_color else crop
+    colors = compare_colors(rgb, crop, photo_to_crop, feather) if match_color else None
+    crop = crop if colors is None else color.recolor(crop, colors)
     x0, y0, x1, y1 = covered_box(rgb, photo_to_crop, crop.shape[0])
     out = rgb.copy()
     if x0 >= x1 or y0 >= y1:
@@ -146,6 +148,35 @@ def paste(
         part = out[box[1] : box[3], x0:x1]
         part[:] = np.rint(part + weight[..., None] * (face.astype(np.float32) - part))
     return out
+
+
+def compare_colors(
+    rgb: np.ndarray, crop: np.ndarray, photo_to_crop: np.ndarray, feather: float = FEATHER
+) -> np.ndarray | None:
+    """Compare the crop with the photo under it, both seen at COLOR_SIZE: `color.compare`.
+
+    Arguments as of `paste`. None where the crop lies beside the photo.
+    """
+    x0, y0, x1, y1 = covered_box(rgb, photo_to_crop, len(crop))
+    if x0 >= x1 or y0 >= y1:
+        return None
+    photo_to_color = rescale(photo_to_crop, len(crop), COLOR_SIZE)
+    k = min(np.sqrt(np.linalg.det(photo_to_color)), 1.0)
+    grid = np.maximum(np.rint(np.array([x1 - x0, y1 - y0]) * k), 1).astype(int)
+    region = cv2.resize(rgb[y0:y1, x0:x1], grid.tolist(), interpolation=cv2.INTER_AREA)
+    ratio = np.array([x1 - x0, y1 - y0]) / grid
+    region_to_photo = np.diag([*ratio, 1.0])
+    region_to_photo[:2, 2] = (ratio - 1) / 2 + (x0, y0)
+    color_to_region = np.linalg.inv(photo_to_color @ region_to_photo)
+    box = (0, 0, COLOR_SIZE, COLOR_SIZE)
+    under = warp(region, color_to_region, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    visible = np.ones(region.shape[:2], np.float32)
+    weight = warp(visible, color_to_region, box, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    weight *= cv2.resize(_mask(feather), box[2:], interpolation=cv2.INTER_AREA)
+    if weight.sum() < 1:
+        return None
+    small = cv2.resize(crop, box[2:], interpolation=cv2.INTER_AREA)
+    return color.compare(small, under, weight)
 
 
 def _check_overlap(rgb: np.ndarray, quad: np.ndarray) -> None:
@@ -267,29 +298,3 @@ def _mask(feather: float) -> np.ndarray:
     distance = np.add.outer(at**4, at**4) ** 0.25
     inside = np.clip((1 - distance) / feather, 0, 1)
     return inside * inside * (3 - 2 * inside)
-
-
-def _take_color(
-    rgb: np.ndarray, crop: np.ndarray, photo_to_crop: np.ndarray, feather: float
-) -> np.ndarray:
-    """Give the crop the colours of the photo under it, both seen at COLOR_SIZE."""
-    x0, y0, x1, y1 = covered_box(rgb, photo_to_crop, len(crop))
-    if x0 >= x1 or y0 >= y1:
-        return crop
-    photo_to_color = rescale(photo_to_crop, len(crop), COLOR_SIZE)
-    k = min(np.sqrt(np.linalg.det(photo_to_color)), 1.0)
-    grid = np.maximum(np.rint(np.array([x1 - x0, y1 - y0]) * k), 1).astype(int)
-    region = cv2.resize(rgb[y0:y1, x0:x1], grid.tolist(), interpolation=cv2.INTER_AREA)
-    ratio = np.array([x1 - x0, y1 - y0]) / grid
-    region_to_photo = np.diag([*ratio, 1.0])
-    region_to_photo[:2, 2] = (ratio - 1) / 2 + (x0, y0)
-    color_to_region = np.linalg.inv(photo_to_color @ region_to_photo)
-    box = (0, 0, COLOR_SIZE, COLOR_SIZE)
-    under = warp(region, color_to_region, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
-    visible = np.ones(region.shape[:2], np.float32)
-    weight = warp(visible, color_to_region, box, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
-    weight *= cv2.resize(_mask(feather), box[2:], interpolation=cv2.INTER_AREA)
-    if weight.sum() < 1:
-        return crop
-    small = cv2.resize(crop, box[2:], interpolation=cv2.INTER_AREA)
-    return color.match_color(crop, small, under, weight)

@@ -14,8 +14,17 @@ def match_color(
 
     `found` and `wanted` are uint8 [h, w, 3] of the same view, compared where weight [h, w] is high.
     """
-    found_mean, found_deviation = _statistics(found, weight)
-    wanted_mean, wanted_deviation = _statistics(wanted, weight)
+    return recolor(rgb, compare(found, wanted, weight))
+
+
+def compare(found: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return mean and deviation of L, a, b, of `found` and of `wanted`: float64 [2, 2, 3]."""
+    return np.array([_statistics(found, weight), _statistics(wanted, weight)])
+
+
+def recolor(rgb: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Recolour uint8 rgb [H, W, 3] by what `compare` returned, or a mean of it over time."""
+    (found_mean, found_deviation), (wanted_mean, wanted_deviation) = colors
     gain = np.clip(wanted_deviation / np.maximum(found_deviation, 1e-3), LEAST_GAIN, MOST_GAIN)
     lab = (_to_lab(rgb) - found_mean) * gain + wanted_mean
     matched = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
