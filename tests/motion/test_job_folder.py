@@ -1,0 +1,87 @@
+"""What a job leaves on disk: the state comes back exactly, another job is refused."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import MediaError, OptionError
+from motion.job_folder import JobFolder, State, file_sha256
+
+JOB = {"source": "a" * 64, "options": {"strength": 0.8, "color": "keep"}, "end": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return JobFolder(tmp_path / "out.mp4.job", ".mp4")
+
+
+def test_a_state_comes_back_exactly(folder):
+    assert folder.open(JOB) == State()
+    kept = {
+        "tracks": [{"points": np.random.default_rng(0).normal(size=(5, 2)), "seen": 3}],
+        "codes": torch.randn(1, 8, 16),
+        "picture": np.arange(24, dtype=np.uint8).reshape(2, 4, 3)[:, ::-1],
+        "empty": np.zeros(0, np.float32),
+        "name": None,
+    }
+    state = State(3, 70, 60, ((4, 9), (20, 20)), kept)
+    folder.save(state)
+    found = folder.open(JOB)
+    assert (found.segments, found.read, found.written) == (3, 70, 60)
+    assert found.untouched == ((4, 9), (20, 20))
+    points = found.stabilizer["tracks"][0]["points"]
+    assert points.dtype == np.float64
+    assert np.array_equal(points, kept["tracks"][0]["points"])
+    assert found.stabilizer["tracks"][0]["seen"] == 3 and found.stabilizer["name"] is None
+    assert torch.equal(found.stabilizer["codes"], kept["codes"])
+    assert np.array_equal(found.stabilizer["picture"], kept["picture"])
+    assert found.stabilizer["empty"].shape == (0,)
+    assert list(folder.folder.rglob("*.part")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"options": {"strength": 1.0, "color": "keep"}}, "strength 0.8 (now 1.0)"),
+        ({"source": "b" * 64}, "source aaaaaaaaaaaa... (now bbbbbbbbbbbb...)"),
+        ({"end": 3.0}, "end None (now 3.0)"),
+    ],
+)
+def test_another_job_is_refused(folder, change, expected):
+    folder.open(JOB)
+    with pytest.raises(OptionError) as error:
+        folder.open({**JOB, **change})
+    assert expected in str(error.value) and "--no-resume" in str(error.value)
+    assert json.loads((folder.folder / "job.json").read_text()) == JOB
+
+
+def test_a_full_disk_leaves_the_last_state(folder, monkeypatch):
+    folder.open(JOB)
+    folder.save(State(segments=1))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(MediaError, match="No space left on device; make room"):
+        folder.save(State(segments=2))
+    assert folder.open(JOB).segments == 1 and list(folder.folder.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "job.json"])
+def test_a_broken_folder_is_told(folder, name):
+    folder.open(JOB)
+    (folder.folder / name).write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
+    with pytest.raises(MediaError, match=name):
+        folder.open(JOB)
+
+
+def test_hashes_of_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
+    with pytest.raises(MediaError, match="cannot read"):
+        file_sha256(tmp_path / "none")
