@@ -22,6 +22,8 @@ _BUILDERS: dict[str, Callable[[State], nn.Module]] = {
     "style_encoder": style_encoder_from_state,
     "style_mapping": mapping_from_state,
 }
+# Tables that stay tables: the networks they are of lie above the engine, in `motion.fomm`.
+MOTION_PARTS = ("keypoints", "motion_generator")
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Checkpoint:
         config: what the tensors do not tell: `encoder_space` ("w", "w+", "z+"), `attributes` in the
             order of the generator's paths, `conv_clamp`, `resolution` in px.
         parts: tensors by our names for each network: `generator`, `discriminator`, `encoder`,
-            `identity`, `style_encoder`, `style_mapping`; or a tensor: `blend_weights` [L],
-            `codes` and UI2I's `weight` ([N, 512] or [N, L, 512]), `directions` [512, 512].
+            `identity`, `style_encoder`, `style_mapping`, and those of `MOTION_PARTS`; or a tensor:
+            `blend_weights` [L], `codes` and UI2I's `weight` ([N, 512] or [N, L, 512]),
+            `directions` [512, 512].
         notes: what was added, left out or changed, one sentence each.
     """
 
@@ -45,7 +48,7 @@ class Checkpoint:
     parts: Mapping[str, State | Tensor]
     notes: tuple[str, ...]
 
-    def build(self) -> dict[str, nn.Module | Tensor]:
+    def build(self) -> dict[str, nn.Module | Tensor | State]:
         """Make the networks, float32 on the CPU and ready for inference; tensors stay tensors.
 
         Raises:
@@ -67,8 +70,8 @@ class Checkpoint:
             with torch.device("meta"):  # shapes only: nothing is allocated
                 self._built(name, shapes_of(part))
 
-    def _built(self, name: str, part: State | Tensor) -> nn.Module | Tensor:
-        if isinstance(part, Tensor):
+    def _built(self, name: str, part: State | Tensor) -> nn.Module | Tensor | State:
+        if isinstance(part, Tensor) or name in MOTION_PARTS:
             return part
         if name == "generator":
             return generator_from_state(part, conv_clamp=self.config.get("conv_clamp"))

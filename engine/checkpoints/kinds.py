@@ -5,7 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checkpoints import blendgan, codes, encoders, nvidia, openmmlab, rosinality, tensorflow
+from engine.checkpoints import (
+    blendgan,
+    codes,
+    encoders,
+    fomm,
+    nvidia,
+    openmmlab,
+    rosinality,
+    tensorflow,
+)
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.container import Contents, read_container
 from engine.checkpoints.renaming import listed
@@ -72,6 +81,7 @@ _KINDS = (
     ),
     Kind("projected-codes", "photos inverted by UI2I", codes.is_projected, codes.read_projected),
     Kind("factor", "closed-form factors (SeFa)", codes.is_factor, codes.read_factor),
+    Kind("fomm", "first order motion model", fomm.is_fomm, fomm.read),
     Kind("arcface", "ArcFace, model_ir_se50.pth", encoders.is_arcface, encoders.read_arcface),
 )
 KINDS = {kind.name: kind.what for kind in _KINDS}
