@@ -78,24 +78,15 @@ class Card:
             channels = {int(size): int(count) for size, count in self.channels.items()}
             object.__setattr__(self, "channels", channels)
             object.__setattr__(self, "attributes", tuple(self.attributes))
-            self._check_names()
+            check_names(self.name, self.files)
             self._check_kind()
             self.options()
         except (TypeError, ValueError, AttributeError, OptionError) as error:
             raise PackError(f"the card of {self.name!r} is not valid: {error}") from error
 
-    def _check_names(self) -> None:
-        if not _PLAIN_NAME.fullmatch(self.name):
-            raise ValueError(f"name is {self.name!r}; small letters, digits, _ and - are accepted")
-        for name, digest in self.files.items():
-            if not _PLAIN_FILE.fullmatch(name):
-                raise ValueError(f"file {name!r} is no plain *.safetensors or *.jpg name")
-            if not _SHA256.fullmatch(digest):
-                raise ValueError(f"sha256 of {name} is {digest!r}; 64 hex digits are accepted")
+    def _check_kind(self) -> None:
         if self.base and not _PLAIN_NAME.fullmatch(self.base["name"]):
             raise ValueError(f"base is {self.base['name']!r}; a plain pack name is accepted")
-
-    def _check_kind(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind is {self.kind!r}; accepted are {', '.join(KINDS)}")
         if self.encoder_space not in ENCODER_SPACES:
@@ -153,3 +144,14 @@ class Card:
     def to_json(self) -> str:
         """Return the text of `style.json`."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def check_names(name: str, files: Mapping[str, str]) -> None:
+    """Raise ValueError unless a pack's name and files are plain names, with a sha256 per file."""
+    if not _PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"name is {name!r}; small letters, digits, _ and - are accepted")
+    for file, digest in files.items():
+        if not _PLAIN_FILE.fullmatch(file):
+            raise ValueError(f"file {file!r} is no plain *.safetensors or *.jpg name")
+        if not _SHA256.fullmatch(digest):
+            raise ValueError(f"sha256 of {file} is {digest!r}; 64 hex digits are accepted")

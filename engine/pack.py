@@ -43,11 +43,7 @@ class Pack:
 
     def state(self, file: str) -> State:
         """Read the tensors of one file, as stored; raises PackError. The hash is checked again."""
-        path = _check_file(self.folder, self.card, file)
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise PackError(f"{self.folder / file} is no safetensors file: {error}") from error
+        return read_tensors(self.folder, self.card.files, file)
 
     @property
     def preview(self) -> Path | None:
@@ -77,7 +73,7 @@ def load_pack(folder: str | Path) -> Pack:
     folder = Path(folder)
     card = read_card(folder)
     for file in card.files:
-        _check_file(folder, card, file)
+        _check_file(folder, card.files, file)
     return Pack(folder, card)
 
 
@@ -100,20 +96,20 @@ def save_pack(
     folder.mkdir(parents=True, exist_ok=True)
     is_update = (folder / CARD_FILE).exists()
     files = dict(read_card(folder).files) if is_update else {}
-    with _whole_files(folder) as parts:
+    with whole_files(folder) as parts:
         for file, state in states.items():  # one at a time: the largest have more than a gigabyte
-            _save_tensors(_stored(state, half), parts(file))
+            save_tensors(state, parts(file), half=half)
         if preview is not None:
             Image.fromarray(preview).save(parts(PREVIEW_FILE), "JPEG", quality=90)
         written = [*states, *([PREVIEW_FILE] if preview is not None else [])]
-        files |= {file: _sha256(parts(file)) for file in written}
+        files |= {file: sha256_of(parts(file)) for file in written}
         card = replace(card, files=files)
         parts(CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     return load_pack(folder)
 
 
 @contextmanager
-def _whole_files(folder: Path) -> Iterator[Callable[[str], Path]]:
+def whole_files(folder: Path) -> Iterator[Callable[[str], Path]]:
     """Give the place to write each file to; they take their names once all are complete."""
     names: list[str] = []
 
@@ -151,35 +147,51 @@ def _card_from_values(values: Any, path: Path) -> Card:
     return Card(**values)
 
 
-def _check_file(folder: Path, card: Card, file: str) -> Path:
+def read_tensors(folder: Path, files: Mapping[str, str], file: str) -> State:
+    """Read the tensors of one file of a pack whose card has `files`: names -> sha256.
+
+    Raises PackError where the file is missing, altered, or holds no tensors.
+    """
+    path = _check_file(folder, files, file)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise PackError(f"{path} is no safetensors file: {error}") from error
+
+
+def _check_file(folder: Path, files: Mapping[str, str], file: str) -> Path:
     """Return the path of a file whose hash is that in the card; raises PackError."""
     path = folder / file
-    if file not in card.files:
-        raise PackError(f"{file} is not in the card of pack {card.name}; it has {list(card.files)}")
+    if file not in files:
+        raise PackError(f"{file} is not in the card of pack {folder.name}; it has {list(files)}")
     try:
-        found = _sha256(path)
+        found = sha256_of(path)
     except OSError as error:
         raise PackError(
-            f"{path} cannot be read ({error.strerror}); copy pack {card.name} again"
+            f"{path} cannot be read ({error.strerror}); copy pack {folder.name} again"
         ) from error
-    if found != card.files[file]:
+    if found != files[file]:
         raise PackError(
             f"{path} was altered or is incomplete: sha256 {found[:12]}..., the card says "
-            f"{card.files[file][:12]}...; copy pack {card.name} again"
+            f"{files[file][:12]}...; copy pack {folder.name} again"
         )
     return path
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _save_tensors(state: State, path: Path) -> None:
-    """Save a safetensors file with the rights new files have here: the library's own is 0600."""
+def save_tensors(state: Mapping[str, torch.Tensor], path: Path, *, half: bool) -> None:
+    """Save a safetensors file with the rights new files have here: the library's own is 0600.
+
+    `half` stores floats as float16 where they survive that.
+    """
     path.touch()
     rights = path.stat().st_mode
-    save_file(state, path)
+    save_file(_stored(state, half), path)
     path.chmod(rights)
 
 
