@@ -11,9 +11,10 @@ from typing import Any
 import gradio as gr
 
 from demo.api import add_stylize_endpoint
+from demo.serving import private_settings
 from demo.studio import Studio
 from demo.tabs.image import ImageTab
-from demo.theme import CSS, HEAD, HEADER, TITLE, build_theme
+from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
 from engine.library import StyleLibrary
@@ -51,21 +52,12 @@ def build_ui(studio: Studio) -> gr.Blocks:
 def launch_settings(studio: Studio) -> dict[str, Any]:
     """Return the arguments for `launch`: nothing leaves the machine, no file but ours is served."""
     return {
-        "theme": build_theme(),
+        **private_settings(),
         "css": CSS,
-        "head": HEAD,
         "max_file_size": MAX_FILE_SIZE,
         "state_session_capacity": MAX_SESSIONS,
-        "allowed_paths": [],
         "blocked_paths": [str(folder) for folder in studio.library.search],
         "footer_links": ["api"],
-        "run_history": False,
-        "enable_monitoring": False,
-        "show_error": False,
-        "ssr_mode": False,
-        "share": False,
-        "pwa": False,
-        "quiet": True,
     }
 
 
