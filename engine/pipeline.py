@@ -128,10 +128,7 @@ class Stylizer:
         `options.variation` may draw a code at random.
         """
         options = options or self.card.options()
-        if style_ws is None and options.variation:
-            style_ws = self.style.random_codes(options.variation, options.style_psi)
         settings = {
-            "style_ws": style_ws,
             "weights": self.style.style_weights(options.mix_layer),
             "path": self.card.path_of(options.attribute or self._likely_attribute(portrait)),
             "strength": options.strength,
@@ -142,8 +139,25 @@ class Stylizer:
         with memory_guard(self.runtime), torch.inference_mode():
             for ws in self._codes(portrait, options):
                 _stop_if_asked(should_stop)
-                pictures.append(to_uint8(self.style.synthesize(ws, **settings))[0])
+                code = self._variation(ws, options) if style_ws is None else style_ws
+                pictures.append(to_uint8(self.style.synthesize(ws, code, **settings))[0])
         return np.stack(pictures)
+
+    def look(self, portrait: Portrait, options: StylizeOptions) -> Tensor:
+        """Return the code of `options.variation` for `style_ws`, [1, L, w_dim] on the CPU.
+
+        Without a variation it is that of the face. Between looks lie others: `latent.blend`.
+        """
+        with memory_guard(self.runtime), torch.inference_mode():
+            ws = next(self._codes(portrait, options))
+            return (self._variation(ws, options) if options.variation else ws).cpu()
+
+    def _variation(self, ws: Tensor, options: StylizeOptions) -> Tensor | None:
+        if not options.variation:
+            return None
+        around = ws if options.variation_center == "photo" else None
+        which = (options.variation, options.style_psi, options.list_steps())
+        return self.style.random_codes(*which, around)
 
     def paste(
         self,

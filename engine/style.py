@@ -22,7 +22,7 @@ from engine import sefa
 from engine.base import Base, build, check_layout, freeze
 from engine.card import BLEND_FILE, GENERATOR_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
 from engine.errors import OptionError, PackError
-from engine.latent import blend, map_zplus, truncate
+from engine.latent import blend, map_zplus, slerp, truncate
 from engine.models.blendgan import StyleEncoder, style_encoder_from_state
 from engine.models.stylegan2 import (
     Generator,
@@ -109,18 +109,32 @@ class Style:
                 self._networks.popitem(last=False)
             return self._networks[key]
 
-    def random_codes(self, seed: int, psi: float = 1.0) -> Tensor:
+    def random_codes(
+        self,
+        seed: int,
+        psi: float = 1.0,
+        steps: Sequence[tuple[int, float]] = (),
+        around: Tensor | None = None,
+    ) -> Tensor:
         """Draw a style code: ws [1, L, w_dim] from one z, or from one per layer (Lu & Zhou 2025).
 
         Args:
             seed: same number, same code.
             psi: 1 leaves the code as drawn, 0 gives the average style.
+            steps: (seed, share) of codes to go towards on the sphere, one after the other: a small
+                share gives a code near that of `seed`.
+            around: [1, L, w_dim], what takes the place of the average; None: nothing.
         """
-        num_ws = self.base.generator.num_ws
-        count = num_ws if self.card.variation_space == "z+" else 1
+        z = self._random_z(seed)
+        for towards, share in steps:
+            z = slerp(z, self._random_z(towards), share)
+        codes = self.codes_from(z.expand(-1, self.base.generator.num_ws, -1), psi)
+        return codes if around is None else codes + (around - self.mapping.w_avg).to(codes)
+
+    def _random_z(self, seed: int) -> Tensor:
+        count = self.base.generator.num_ws if self.card.variation_space == "z+" else 1
         generator = torch.Generator().manual_seed(seed)
-        z = torch.randn(1, count, self.mapping.z_dim, generator=generator)
-        return self.codes_from(z.expand(-1, num_ws, -1), psi)
+        return torch.randn(1, count, self.mapping.z_dim, generator=generator)
 
     def reference_codes(self, image: Tensor) -> Tensor:
         """Read a style code off a picture [1, 3, H, W] in [-1, 1] (BlendGAN): ws [1, L, w_dim].

@@ -17,7 +17,7 @@ OURS = (*PACKAGES, "app", "tests")
 
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
-    *("engine.errors", "engine.options", "engine.runtime", "engine.image"),
+    *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
     *("engine.align", "engine.warp", "engine.color"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
@@ -28,7 +28,8 @@ ENGINE_PARTS = (
 MAY_IMPORT = {
     "engine": ENGINE_PARTS,
     "engine.errors": (),
-    "engine.options": ("engine.errors",),
+    "engine.options": ("engine.errors", "engine.option_fields"),
+    "engine.option_fields": ("engine.errors",),
     "engine.runtime": ("engine.errors",),
     "engine.image": ("engine.errors",),
     "engine.warp": ("engine.errors",),

@@ -242,11 +242,12 @@ def _diversity_of_variations(style: Style, photos: Photos, path: int) -> Result:
     """Mean LPIPS_d between looks of one photo, as `options.variation` draws them."""
     options, eyes = style.card.options(), photos.seen.tools.eyes
     weights = style.style_weights(options.mix_layer)
-    looks = [style.random_codes(seed, options.style_psi) for seed in range(1, 1 + VARIATIONS)]
-    looks = torch.cat(looks)
     step = max(1, len(photos.ws) // VARIED)
     found = []
     for ws in photos.ws[::step][:VARIED]:
+        around = ws[None] if options.variation_center == "photo" else None
+        draws = ((seed, options.style_psi, (), around) for seed in range(1, 1 + VARIATIONS))
+        looks = torch.cat([style.random_codes(*draw) for draw in draws])
         content = ws[None].expand(VARIATIONS, -1, -1)
         pictures = style.synthesize(content, looks, weights, path=path).clamp(-1, 1)
         found.append(metrics.diversity_of_rows(eyes.perceptual(pictures)))

@@ -71,42 +71,6 @@ def add_to_base(packs, files: dict, **changes: object) -> None:
     save_pack(packs / "base", card("base", "base", **changes), files)
 
 
-def test_variations_are_looks_of_one_style(library):
-    stylizer = load(library)
-    plain = rendered(stylizer)
-    first, again, second = (
-        rendered(stylizer, StylizeOptions(variation=n, mix_layer=2)) for n in (1, 1, 2)
-    )
-    assert np.array_equal(first, again)
-    assert different(first, second) and different(first, plain)
-
-
-def test_mix_layer_runs_from_all_style_to_all_photo(library):
-    stylizer = load(library)
-    code = stylizer.style.random_codes(7)
-    all_style = stylizer.style.synthesize(code)[0]
-    picture = rendered(stylizer, StylizeOptions(variation=7, style_psi=1.0, mix_layer=0))
-    expected = ((all_style + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
-    assert np.abs(picture - expected).max() <= 1
-    untouched = rendered(stylizer, StylizeOptions(variation=7, mix_layer=NUM_WS))
-    assert np.array_equal(untouched, rendered(stylizer))
-
-
-def test_variety_zero_is_the_average_look(library):
-    style = load(library).style
-    assert torch.allclose(style.random_codes(1, 0.0), style.random_codes(2, 0.0), atol=1e-6)
-    assert torch.allclose(style.random_codes(1, 0.0)[0, 0], style.mapping.w_avg, atol=1e-6)
-
-
-def test_a_z_plus_style_draws_one_code_per_layer(packs, library):
-    assert library.load("cartoon", RUNTIME).random_codes(1).std(dim=1).max() == 0
-    pack = load_pack(packs / "cartoon")
-    fields = {"base": pack.card.base, "attributes": PATHS, "variation_space": "z+"}
-    save_pack(packs / "cartoon", card("cartoon", "blended", **fields), {})
-    style = StyleLibrary([packs]).load("cartoon", RUNTIME)
-    assert style.random_codes(1).std(dim=1).max() > 0
-
-
 def test_any_style_takes_features_of_the_photo(library, ws):
     style, other = library.load("cartoon", RUNTIME), ws.flip(-1)
     for size in (4, 8, 16):

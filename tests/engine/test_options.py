@@ -36,6 +36,7 @@ def test_defaults_and_json_round_trip():
         ({"attribute": ""}, "attribute is ''"),
         ({"edits": "age"}, "edits has 'age'; accepted is DIRECTION:AMOUNT"),
         ({"edits": "0:1@5-2"}, "edits has '0:1@5-2'"),
+        ({"variation_steps": "17:2"}, "variation_steps has '17:2'; accepted is NUMBER:SHARE"),
         ({"strenght": 1}, "unknown option 'strenght'"),
     ],
 )
