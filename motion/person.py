@@ -1,0 +1,154 @@
+"""One person of one scene over time: where the face is, its codes, its colours, all held steady."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.base import Base
+from engine.detect import Face
+from engine.options import StylizeOptions
+from engine.pipeline import Portrait, Stylizer
+from engine.portraits import encode_face, is_usable
+from motion.smoothing import Filter, LocalFit, OneEuro
+from motion.temporal_options import TemporalOptions
+from motion.track import LONGEST_GAP
+
+CONFIRMED = 3  # sightings; what is found less often is no face
+HELD = 3  # frames a lost face stays when nothing is known of what follows
+MEAN_OVER = 300  # sightings the mean of the codes reaches back
+COLOR_CUTOFF, COLOR_BETA = 0.5, 0.02  # One-Euro of the colours; speed in units of L, a, b
+# One-Euro of live pictures; speed in face sizes, or units of w, per second
+POINT_CUTOFF, POINT_BETA, CODE_CUTOFF, CODE_BETA = 2.0, 30.0, 2.0, 5.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one person is drawn: a style of the same base, and its options."""
+
+    stylizer: Stylizer
+    options: StylizeOptions
+
+
+class Person:
+    """What is known of one track.
+
+    Args:
+        temporal: how steady.
+        size: of the face where it was first seen, pixels.
+    """
+
+    def __init__(self, temporal: TemporalOptions, size: float = 1.0) -> None:
+        self.temporal, self.size = temporal, size
+        self.area, self.count = 0.0, 0
+        self.sightings: list[int] = []
+        self.attributes: dict[str, float] = {}
+        self.attribute: str | None = None
+        self.mean = np.zeros(0)
+        self.num_codes = 0
+        self.points = self._filter(POINT_CUTOFF, POINT_BETA, size)
+        self.codes = self._filter(CODE_CUTOFF, CODE_BETA, 1.0)
+        steady = temporal.steadiness
+        self.colors = OneEuro(COLOR_CUTOFF / steady if steady else np.inf, COLOR_BETA)
+
+    def _filter(self, cutoff: float, beta: float, unit: float) -> Filter:
+        steady = self.temporal.steadiness
+        if self.temporal.look_ahead:
+            return LocalFit(steady * self.temporal.smoothing)
+        return OneEuro(cutoff / steady if steady else np.inf, beta, unit)
+
+    def see(self, index: int, time: float, face: Face) -> None:
+        """Take the face found in frame `index`."""
+        self.points.add(time, np.concatenate([face.landmarks, face.box.reshape(2, 2)]))
+        self.count += 1
+        self.area += (face.area - self.area) / self.count
+        kept = index - 2 * LONGEST_GAP - self.temporal.look_ahead
+        self.sightings = [*(i for i in self.sightings if i >= kept), index]
+
+    def is_shown(self, index: int, scene_length: int) -> bool:
+        """Whether to draw the person in frame `index`: found there, or lost for a few frames only.
+
+        Args:
+            index: of the frame; nothing before it will be asked for again.
+            scene_length: frames of the scene seen so far; in a very short one a face is believed
+                at once.
+        """
+        if self.count < min(CONFIRMED, scene_length):
+            return False
+        before = max((i for i in self.sightings if i <= index), default=None)
+        after = min((i for i in self.sightings if i >= index), default=None)
+        if before is None:
+            return False
+        if after is None:
+            return not self.temporal.look_ahead and index - before <= HELD
+        # Only gaps whose end is seen from their first frame on: else a face would go and come back.
+        seen_ahead = (self.temporal.look_ahead + 1) // 2
+        return after - before <= min(LONGEST_GAP, seen_ahead) + 1
+
+    def place(
+        self, rgb: np.ndarray, index: int, time: float, base: Base, space: str
+    ) -> Portrait | None:
+        """Cut the face out of frame `index` at its filtered place, and encode it.
+
+        None: it left the picture.
+        """
+        points = self.points.at(time).astype(np.float32)
+        face = Face(points[:-2], points[-2:].ravel(), 1.0)
+        if len(face.landmarks) and not is_usable(face, rgb):
+            return None
+        portrait = encode_face(rgb, face, base, space)
+        if index in self.sightings:
+            self._learn(time, portrait)
+        return portrait
+
+    def _learn(self, time: float, portrait: Portrait) -> None:
+        ws = portrait.ws[0].double().numpy()
+        self.codes.add(time, ws)
+        self.num_codes = min(self.num_codes + 1, MEAN_OVER)
+        mean = self.mean if self.mean.size else ws
+        self.mean = mean + (ws - mean) / self.num_codes
+        for name, value in portrait.attributes.items():
+            known = self.attributes.get(name, value)
+            self.attributes[name] = known + (value - known) / self.num_codes
+
+    def steadied(self, portrait: Portrait, time: float, free_layers: int) -> Portrait:
+        """Return the portrait with the filtered codes, those from `free_layers` on near the mean.
+
+        Its attributes are those of all frames until now: a path does not change within a scene.
+        """
+        if not self.num_codes:
+            return portrait
+        ws = self.codes.at(time)
+        share = self.temporal.steadiness * self.temporal.identity
+        ws[free_layers:] += share * (self.mean - ws)[free_layers:]
+        if self.attribute is None and self.attributes:
+            self.attribute = max(self.attributes, key=self.attributes.get)
+        attributes = {name: float(name == self.attribute) for name in self.attributes}
+        codes = torch.from_numpy(ws).to(portrait.ws)[None]
+        return replace(portrait, ws=codes, mu=None, logvar=None, attributes=attributes)
+
+    def colored(self, time: float, colors: np.ndarray) -> np.ndarray:
+        """Take the colours compared in a frame, and return them filtered."""
+        self.colors.add(time, colors)
+        return self.colors.at(time)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state: arrays, numbers and texts."""
+        names = ("size", "area", "count", "sightings", "attributes", "attribute", "mean")
+        state = {name: getattr(self, name) for name in (*names, "num_codes")}
+        filters = {name: getattr(self, name).snapshot() for name in ("points", "codes", "colors")}
+        return {"values": state, **filters}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], temporal: TemporalOptions) -> Person:
+        """Return the person of a snapshot."""
+        person = cls(temporal, state["values"]["size"])
+        for name, value in state["values"].items():
+            setattr(person, name, value)
+        for name in ("points", "codes", "colors"):
+            getattr(person, name).restore(state[name])
+        return person

@@ -1,0 +1,50 @@
+"""`TemporalOptions`: how a stylized video is kept steady. No torch here: `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.options import SHARE, Options, option
+
+
+@dataclass(frozen=True)
+class TemporalOptions(Options):
+    """The choices for one video: immutable, checked on creation (OptionError)."""
+
+    group: ClassVar[str] = "steadiness of video"
+
+    steadiness: float = option(
+        1.0,
+        "Steadiness",
+        "0 draws every frame by itself, 1 keeps the picture as steady as the options below say",
+        **SHARE,
+    )
+    look_ahead: int = option(
+        8,
+        "Look ahead",
+        "frames read ahead, so that filters see both ways; 0: none, for live pictures",
+        minimum=0,
+        maximum=60,
+        step=1,
+    )
+    smoothing: float = option(
+        0.07,
+        "Smoothing",
+        "seconds over which pose and expression are evened out; long ones weaken quick movements",
+        minimum=0.0,
+        maximum=0.5,
+        step=0.01,
+    )
+    identity: float = option(
+        0.8,
+        "Identity",
+        "how much of what changes in who is drawn, their hair and light, is taken back",
+        **SHARE,
+    )
+    carry: float = option(
+        0.5,
+        "Carry",
+        "how much of the last frame is carried on along the movement of the video",
+        **SHARE,
+    )
