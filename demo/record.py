@@ -26,17 +26,8 @@ def describe_result(
     stylizer: Stylizer, options: StylizeOptions, rgb: np.ndarray, faces: Sequence[Face]
 ) -> dict[str, Any]:
     """Return everything needed to make a picture again, as JSON values."""
-    style, runtime = stylizer.style, stylizer.runtime
     chosen = options.select(len(faces))
-    attribute = options.attribute or style.card.default_attribute
-    return {
-        "style": style.card.name,
-        "source_style": style.source and style.source.card.name,
-        "pack": {"name": style.card.name, "sha256": style.card.sha256},
-        "base": {"name": style.base.pack.card.name, "sha256": style.base.pack.card.sha256},
-        "licence": style.card.licence,
-        # With a classifier each face takes the path that suits it, and None says so.
-        "options": options.to_dict() | ({} if style.base.classifier else {"attribute": attribute}),
+    photo = {
         "photo": {"height": rgb.shape[0], "width": rgb.shape[1]},
         "faces": [
             {
@@ -46,6 +37,29 @@ def describe_result(
             }
             for index, face in enumerate(faces)
         ],
+    }
+    return describe_style(stylizer, options) | photo | describe_machine(stylizer)
+
+
+def describe_style(stylizer: Stylizer, options: StylizeOptions) -> dict[str, Any]:
+    """Return which networks drew a result, and how, as JSON values."""
+    style = stylizer.style
+    attribute = options.attribute or style.card.default_attribute
+    return {
+        "style": style.card.name,
+        "source_style": style.source and style.source.card.name,
+        "pack": {"name": style.card.name, "sha256": style.card.sha256},
+        "base": {"name": style.base.pack.card.name, "sha256": style.base.pack.card.sha256},
+        "licence": style.card.licence,
+        # With a classifier each face takes the path that suits it, and None says so.
+        "options": options.to_dict() | ({} if style.base.classifier else {"attribute": attribute}),
+    }
+
+
+def describe_machine(stylizer: Stylizer) -> dict[str, Any]:
+    """Return what computed a result: device, number format, versions."""
+    runtime = stylizer.runtime
+    return {
         "runtime": {
             "device": str(runtime.device),
             "dtype": str(runtime.dtype).removeprefix("torch."),
