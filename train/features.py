@@ -95,6 +95,17 @@ class Eyes:
     content: Extractor
 
 
+def eyes_of(perceptual: str, D: Discriminator) -> Eyes:
+    """SqueezeNet where its file was given, else the discriminator of the base.
+
+    Raises:
+        CheckpointError: the file is no squeezenet_v1.0.npz.
+    """
+    if perceptual:
+        return squeezenet_eyes(perceptual, D.b4.conv.weight.device)
+    return discriminator_eyes(D)
+
+
 def squeezenet_eyes(path: str | PathLike[str], device: torch.device) -> Eyes:
     """SqueezeNet v1.0, the offline stand-in for Inception and for the networks of LPIPS.
 

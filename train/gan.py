@@ -10,7 +10,7 @@ from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator
 from train.augment import Augment
 from train.distributed import WHOLE, Share
-from train.loop import Run, Stateful, Values
+from train.loop import Run, Stateful, Values, save_grid
 from train.losses import path_length_penalty, r1_penalty
 
 Losses = dict[str, Tensor]
@@ -143,3 +143,19 @@ def path_step(
     (penalty * weight).backward()
     optimizer.step()
     return {"path": penalty}
+
+
+@torch.no_grad()
+def save_sweep(run: Run, source: Generator, G: Generator, ws: Tensor) -> None:
+    """Write swap.png: what the style G could do with its source's features of ws [N, L, 512].
+
+    Rows: the source; with its features handed over at 32, 16, 8 px (UI2I-StyleGAN2, Huang et al.
+    2021, Section III-C); the style. It is there to choose --swap-resolution from.
+    """
+    sizes = [r for r in source.synthesis.resolutions if 8 <= r <= 32]
+    rows = [source.synthesis(ws)]
+    for size in reversed(sizes):
+        features = source.synthesis.features(ws, until=size)
+        rows.append(G.synthesis(ws, replace={size: features}))
+    rows.append(G.synthesis(ws))
+    save_grid(run.out / "swap.png", torch.cat(rows), columns=len(ws))

@@ -1,16 +1,24 @@
-"""What the pictures of fixed codes tell of a transfer while it runs, in numbers and plain words.
+"""What the pictures of fixed codes tell of a training while it runs, in numbers and plain words.
 
-    style       MMD^2 of SqueezeNet features to the exemplars, divided by that of the source
-                generator: 1 at the start, 0 where the pictures are distributed like the exemplars
-    likeness    perceptual distance to the source's pictures of the same codes, divided by that of
-                unrelated ones (source and exemplar): 0 at the start, 1 where nothing is kept
+    style       energy distance of Gram matrices to the exemplars, divided by that of the source
+                generator: 1 at the start, 0 where colour and texture are those of the exemplars
+    likeness    content distance to the source's picture of the same code, divided by that to its
+                pictures of other codes: 0 at the start, 1 where nobody can be told apart any more
     diversity   mean distance of two pictures' features, divided by the source's; towards 0 all
                 pictures become one (mode collapse)
     nearest     median distance to the nearest exemplar, divided by that of the exemplars to their
                 own nearest; towards 0 the pictures are exemplars (memorisation)
 
 AgileGAN's early stopping (Song et al. 2021, Section 3.3, Fig. 7) "to strike a balance between input
-fidelity and stylistic fit" becomes the smallest style + weight x likeness: `Choice` keeps it.
+fidelity and stylistic fit" becomes the smallest style + weight x likeness: `Choice` keeps it. The
+source itself scores 1, and what scores no better is no candidate.
+
+Both numbers look at what they are about. Deep features of all pictures, the choice before, move
+away from the exemplars while the style comes (a generator in training blurs what they see): over
+600 iterations on 49 oil portraits style went from 1 to 1.7 and the first candidate won; by Gram
+matrices it goes from 1 to 0.3. A likeness compared with pictures of other people, too, in the new
+style as well, does not count the style itself as lost likeness: drawings in pencil, to the eye the
+same from iteration 200 to 600, go from 0.73 to 0.65.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from train.data import ImageSet, as_float
-from train.metrics.mmd import polynomial_kernel, squared_mmd
-from train.metrics.perceptual import perceptual_distances
+from train.features import Eyes
+from train.loop import Run
+from train.metrics import energy_distance
 
-MOST_EXEMPLARS, BATCH = 256, 16  # looked at, of each attribute; and at a time
+MOST_EXEMPLARS, LEAST_EXEMPLARS = 128, 4  # looked at, of each attribute
+SOURCE_SCORE = 1.0  # style 1, likeness 0: that of the generator the training starts from
 SIGN_OF_LEARNING, SIGN_OF_OVERFITTING = 0.5, 0.95  # adaptive augmentation aims at 0.6
 GAP_OF_OVERFITTING = 0.5
 LEAST_DIVERSITY, LEAST_NEAREST = 0.5, 0.4
@@ -34,45 +43,33 @@ class Judge:
     """Compares a generator's pictures of fixed codes with exemplars and with the source's.
 
     Args:
-        net: the perceptual network.
+        eyes: the network that looks.
         source: what the source draws for these codes, per attribute path [N, 3, R, R].
-        exemplars: per attribute path.
+        exemplars: per attribute path, at least LEAST_EXEMPLARS.
     """
 
-    def __init__(self, net: SqueezeNet, source: Sequence[Tensor], exemplars: Sequence[ImageSet]):
-        self.net, self.distance = net, PerceptualDistance(net)
-        self.source = [pictures.clamp(-1, 1) for pictures in source]
+    def __init__(self, eyes: Eyes, source: Sequence[Tensor], exemplars: Sequence[ImageSet]):
+        self.eyes = eyes
         shown = [as_float(part.images[:MOST_EXEMPLARS]) for part in exemplars]
-        self._drawn = [self.features(pictures) for pictures in self.source]
-        self._exemplars = [self.features(pictures) for pictures in shown]
-        self._unrelated = [self._apart(a, b) for a, b in zip(self.source, shown, strict=True)]
+        self._exemplars = [(eyes.style(x), eyes.pooled(x)) for x in shown]
+        self._source = [(eyes.style(x), eyes.pooled(x), eyes.content(x)) for x in source]
 
     def __call__(self, pictures: Sequence[Tensor]) -> dict[str, float]:
         """The four numbers of pictures [N, 3, R, R] per path, means over the paths."""
-        rows = [self._look(path, shown.clamp(-1, 1)) for path, shown in enumerate(pictures)]
+        rows = [self._look(path, shown) for path, shown in enumerate(pictures)]
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
     def _look(self, path: int, pictures: Tensor) -> dict[str, float]:
-        before, exemplars = self._drawn[path], self._exemplars[path]
-        now = self.features(pictures)  # [N, 512]
-        kept = perceptual_distances(pictures, self.source[path], self.distance).mean().item()
+        grams, wanted = self._exemplars[path]
+        old_grams, before, content = self._source[path]
+        now = self.eyes.pooled(pictures)
+        style = energy_distance(self.eyes.style(pictures), grams)
         return {
-            "style": _mmd(now, exemplars) / _mmd(before, exemplars),
-            "likeness": kept / self._unrelated[path],
+            "style": style / max(energy_distance(old_grams, grams), 1e-12),
+            "likeness": _own_against_others(self.eyes.content(pictures), content),
             "diversity": _spread(now) / _spread(before),
-            "nearest": _nearest(now, exemplars) / _nearest(exemplars),
+            "nearest": _nearest(now, wanted) / _nearest(wanted),
         }
-
-    @torch.inference_mode()
-    def features(self, pictures: Tensor) -> Tensor:
-        """Means of the network's last activations over [N, 3, R, R] in [-1, 1]: [N, 512]."""
-        parts = pictures.split(BATCH)
-        return torch.cat([self.net.features(x, ["fire9"])[0].mean((2, 3)).cpu() for x in parts])
-
-    def _apart(self, pictures: Tensor, exemplars: Tensor) -> float:
-        """Mean perceptual distance of source pictures to exemplars that show somebody else."""
-        others = exemplars[torch.arange(len(pictures)) % len(exemplars)]
-        return perceptual_distances(pictures, others, self.distance).mean().item()
 
 
 class Choice:
@@ -84,8 +81,12 @@ class Choice:
     def consider(
         self, score: float, network: nn.Module, cur_nimg: int, numbers: Mapping[str, float]
     ) -> bool:
-        """Keep a copy of the network if its score is the lowest; tells whether it was."""
-        if self.best and score >= self.best["score"]:
+        """Keep a copy of the network if its score is the lowest, and better than the source's.
+
+        Returns:
+            Whether it was kept.
+        """
+        if score >= (self.best["score"] if self.best else SOURCE_SCORE):
             return False
         state = network.state_dict()
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}
@@ -109,6 +110,46 @@ class Choice:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """For exact resume."""
         self.best = dict(state)
+
+
+def observe(
+    run: Run,
+    judge: Judge,
+    pictures: Sequence[Tensor],
+    network: nn.Module,
+    *,
+    choice: Choice | None = None,
+    likeness_weight: float = 1.0,
+) -> None:
+    """Measure a generator, keep it if it is the best so far, warn of what goes wrong.
+
+    Args:
+        run: where numbers and warnings are written.
+        judge: what measures.
+        pictures: what `network` draws of the judge's codes, [N, 3, R, R] per path.
+        network: the average generator.
+        choice: of the candidates; None: nothing is chosen.
+        likeness_weight: of likeness beside style in the score, which `choice` keeps the lowest of.
+    """
+    with torch.autocast(run.device.type, enabled=False):
+        numbers = judge(pictures)
+    scores = {}
+    if choice is not None:
+        scores["score"] = numbers["style"] + likeness_weight * numbers["likeness"]
+        choice.consider(scores["score"], network, run.cur_nimg + run.batch, numbers)
+    run.record(numbers | scores)
+    for message in concerns(numbers):
+        run.warn(message)
+
+
+def take_best(run: Run, choice: Choice, network: nn.Module) -> None:
+    """Give the network the weights of the best candidate; say so if there was none."""
+    choice.load_into(network)
+    if not choice.best:
+        run.warn(
+            "the last generator is taken: no candidate had a score (style + likeness) below "
+            f"{SOURCE_SCORE:.0f}, that of the source; train longer, or give likeness less weight"
+        )
 
 
 def overfitting(sign: float, real: float, held_out: float | None, fake: float) -> str | None:
@@ -149,11 +190,15 @@ def concerns(numbers: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-def _mmd(rows: Tensor, exemplars: Tensor) -> float:
-    """MMD^2 in units of the exemplars' features, so that no network's scale matters."""
-    unit = exemplars.square().mean().sqrt().clamp_min(1e-12)
-    distance = squared_mmd(rows / unit, exemplars / unit, polynomial_kernel, unbiased=False)
-    return max(distance, 1e-12)
+def _own_against_others(rows: Tensor, source: Tensor) -> float:
+    """Mean squared distance of rows [N, F] to their own row of the source over that to the others.
+
+    From 0 (rows did not move) to 1 (they are no nearer to their own than to any other).
+    """
+    squared = torch.cdist(rows, source).square()
+    own, count = squared.diagonal().mean().item(), len(rows)
+    others = (squared.sum().item() - count * own) / (count * (count - 1))
+    return own / max(others, 1e-12)
 
 
 def _spread(rows: Tensor) -> float:

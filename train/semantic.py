@@ -16,7 +16,8 @@ from torch import Tensor
 
 from engine.checkpoints import read
 from engine.errors import OptionError
-from engine.inversion import Distance, lpips_distance
+from engine.inversion import DiscriminatorDistance, Distance, lpips_distance
+from engine.models.discriminator import Discriminator
 from engine.models.irse import identity_crop
 from engine.models.perceptual import PerceptualDistance, SqueezeNet, feature_distance
 
@@ -90,10 +91,30 @@ def perceptual_distance(name: str, size: int, device: torch.device) -> Distance:
     return FeatureDistance(network.features, feature_distance, size)
 
 
+def base_distance(file: str, D: Discriminator, drop_first: int = 0) -> Distance:
+    """The perceptual distance of a transfer at the base's own resolution.
+
+    Args:
+        file: path of squeezenet_v1.0.npz; "": the base's discriminator looks instead.
+        D: that discriminator, on the device of the training.
+        drop_first: of the layers, shallow to deep, which see colour and texture.
+
+    Raises:
+        CheckpointError: the weights are missing or unreadable.
+    """
+    if file:
+        network = SqueezeNet.from_npz(file).to(D.b4.conv.weight.device)
+        return PerceptualDistance(network, drop_first=drop_first)
+    look = DiscriminatorDistance(D).features
+    return FeatureDistance(lambda x: look(x)[drop_first:], feature_distance, D.resolution)
+
+
 def perceptual_name(name: str) -> str:
     """What the perceptual part is, for cards and tables."""
     if name == LPIPS:
         return "LPIPS (VGG-16)"
+    if not name:
+        return "the base's discriminator in place of LPIPS"
     return "SqueezeNet v1.0 features in place of LPIPS"
 
 

@@ -25,16 +25,18 @@ import torch
 from torch import Tensor
 
 from engine.latent import map_zplus
-from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
-from train.gan import discriminator_losses, open_run, path_length
-from train.loop import Run, autocast, ema_beta, save_grid, update_ema
+from train.features import eyes_of
+from train.gan import discriminator_losses, open_run, path_length, save_sweep
+from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import hinge_d, hinge_g, logistic_d, logistic_g
-from train.monitors import Judge, concerns, overfitting
+from train.metrics import Distance
+from train.monitors import Judge, observe, overfitting, take_best
 from train.packs import Source, load_source, preview_of, save_style
+from train.semantic import base_distance, perceptual_name
 from train.transfer_config import PRESETS, TransferConfig
 from train.transfer_networks import Networks
 
@@ -51,10 +53,13 @@ def train(config: TransferConfig) -> None:
     held, sets = zip(*[part.split_off(config.holdout, config.seed) for part in sets], strict=True)
     codes = Codes(config, source, runtime)
     nets = Networks(config, source, runtime)
-    net = SqueezeNet.from_npz(config.perceptual).to(runtime.device)
-    distance = PerceptualDistance(net, drop_first=config.sim_drop)
+    D = source.D.to(runtime.device)
+    distance = base_distance(config.perceptual, D, config.sim_drop)
     fixed = [codes.draw(name, NUM_JUDGED, seeded(config.seed, name)) for name in config.names]
-    judge = Judge(net, [nets.draw_source(z) for z in fixed], sets) if config.choose_every else None
+    judge = None
+    if config.choose_every:
+        before = [nets.draw_source(z) for z in fixed]
+        judge = Judge(eyes_of(config.perceptual, D), before, sets)
     run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
@@ -72,8 +77,11 @@ def train(config: TransferConfig) -> None:
             if judge and run.leads and (step + 1) % config.choose_every == 0:
                 _look(nets, run, judge, fixed, sets, held)
     if run.leads and not run.stopped:
-        nets.choice.load_into(nets.G_ema)
-        _save_sweep(nets, run, fixed[0][:NUM_SHOWN])
+        if judge:
+            take_best(run, nets.choice, nets.G_ema)
+        with torch.no_grad():
+            ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN])
+        save_sweep(run, nets.source, nets.G_ema, ws)
         if config.pack:
             _save_pack(nets, run, source, codes, sets)
 
@@ -111,7 +119,7 @@ def _discriminator_step(
 
 
 def _generator_step(
-    nets: Networks, run: Run, z: list[Tensor], distance: PerceptualDistance
+    nets: Networks, run: Run, z: list[Tensor], distance: Distance
 ) -> None:
     """Equations 9 and 10."""
     config, loss = nets.config, LOSSES[nets.config.loss][1]
@@ -164,40 +172,20 @@ def _look(
     sets: list[ImageSet],
     held: list[ImageSet],
 ) -> None:
-    """Measure the average generator, keep it if it is the best so far, warn of what goes wrong."""
-    with torch.autocast(run.device.type, enabled=False):
-        pictures = [nets.draw_average(z, path) for path, z in enumerate(fixed)]
-        numbers = judge(pictures)
-        score = numbers["style"] + nets.config.likeness_weight * numbers["likeness"]
-        seen = run.cur_nimg + run.batch
-        nets.choice.consider(score, nets.G_ema, seen, numbers)
-        run.record({**numbers, "score": score})
-        for message in concerns(numbers):
-            run.warn(message)
-        for path, name in enumerate(nets.config.names):
-            shown = [as_float(part[path].images[:NUM_JUDGED]) for part in (sets, held)]
+    """Measure the average generator and how well the discriminators know their exemplars."""
+    config = nets.config
+    pictures = [nets.draw_average(z, path) for path, z in enumerate(fixed)]
+    weight = config.likeness_weight
+    observe(run, judge, pictures, nets.G_ema, choice=nets.choice, likeness_weight=weight)
+    for path, name in enumerate(config.names):
+        shown = [as_float(part[path].images[:NUM_JUDGED]) for part in (sets, held)]
+        with torch.autocast(run.device.type, enabled=False):
             real, other, fake = (nets.score(x, path) for x in (*shown, pictures[path]))
-            if real is None or fake is None:
-                continue
-            message = overfitting(nets.values["sign"], real, other, fake)
-            if message:
-                run.warn(f"{name}: {message}" if name else message)
-
-
-@torch.no_grad()
-def _save_sweep(nets: Networks, run: Run, z_plus: Tensor) -> None:
-    """Write swap.png: what the pack could do with its source, to choose --swap-resolution from.
-
-    Rows: the source; with its features handed over at 32, 16, 8 px (UI2I-StyleGAN2); the style.
-    """
-    ws = map_zplus(nets.source.mapping, z_plus)
-    sizes = [r for r in nets.source.synthesis.resolutions if 8 <= r <= 32]
-    rows = [nets.source.synthesis(ws)]
-    for size in reversed(sizes):
-        features = nets.source.synthesis.features(ws, until=size)
-        rows.append(nets.G_ema.synthesis(ws, replace={size: features}))
-    rows.append(nets.G_ema.synthesis(ws))
-    save_grid(run.out / "swap.png", torch.cat(rows), columns=len(ws))
+        if real is None or fake is None:
+            continue
+        message = overfitting(nets.values["sign"], real, other, fake)
+        if message:
+            run.warn(f"{name}: {message}" if name else message)
 
 
 def _save_pack(
@@ -207,6 +195,7 @@ def _save_pack(
     config = nets.config
     counts = {name or "all": len(part) for name, part in zip(config.names, sets, strict=True)}
     record = {"recipe": "train.transfer", "exemplars": counts, **run.record_of_run}
+    record["measured_with"] = perceptual_name(config.perceptual)
     generator = torch.Generator().manual_seed(config.seed)
     pictures = []
     for i in range(4):

@@ -26,7 +26,9 @@ class TransferConfig:
     mixing: float = field(default=0.5, metadata={"help": "share of z codes crossed over"})
     photos: str = field(default="", metadata={"help": "folder of aligned photos, or nothing"})
     photo_share: float = field(default=0.5, metadata={"help": "share of codes from photos"})
-    perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
+    perceptual: str = field(
+        default="", metadata={"help": "squeezenet_v1.0.npz; nothing: the base's discriminator"}
+    )
     iterations: int = field(default=1200, metadata={"help": "900 to 2200 in the paper"})
     batch: int = field(default=8, metadata={"help": "exemplars per attribute and step"})
     accumulate: int = field(default=1, metadata={"help": "parts a batch is computed in"})

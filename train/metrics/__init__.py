@@ -5,6 +5,7 @@ from (`result_name`), because numbers of other extractors or counts do not compa
 """
 
 from train.metrics.coverage import density_coverage
+from train.metrics.energy import energy_coefficient, energy_distance
 from train.metrics.frechet import frechet_distance
 from train.metrics.latent import overlap, tsne
 from train.metrics.likeness import identity_cosine, identity_distance, own_nearest
@@ -27,6 +28,8 @@ __all__ = [
     "density_coverage",
     "diversity",
     "diversity_of_rows",
+    "energy_coefficient",
+    "energy_distance",
     "frechet_distance",
     "gram_vector",
     "identity_cosine",
