@@ -12,7 +12,7 @@ of the input. A few frames of look-ahead let the filters see both ways, without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import torch
 
 from engine import color
 from engine.align import AlignedFace, compare_colors
+from engine.detect import Face
 from engine.errors import Cancelled, OptionError
 from engine.image import resize
 from engine.options import StylizeOptions
@@ -114,16 +115,17 @@ class Stabilizer:
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
-    def push(self, frame: Frame) -> list[StylizedFrame]:
+    def push(self, frame: Frame, faces: Sequence[Face] | None = None) -> list[StylizedFrame]:
         """Take the next frame; return those that are finished, none at first.
 
-        A scene cut finishes all frames before it.
+        A scene cut finishes all frames before it. `faces` are what `stylizer.detect` found in the
+        frame, where that was done beforehand.
         """
         done = []
         if frame.index > self._seen:  # else its faces are known from before a restore
             if self._cuts.is_cut(frame.rgb):
                 done = self.flush()
-            self._find(frame)
+            self._find(frame, self.stylizer.detect(frame.rgb) if faces is None else faces)
             self._held.append(_Held(frame))
         else:
             self._held.append(_Held(frame, self._awaited.pop(frame.index, None)))
@@ -181,13 +183,12 @@ class Stabilizer:
         names = (self.stylizer.card.encoder_space, base.sha256, kept.get("attributes", {}))
         return Portrait(face, kept["landmarks"], ws, None, None, *names)
 
-    def _find(self, frame: Frame) -> None:
-        """Look for faces in a new frame, and tell the persons they belong to."""
+    def _find(self, frame: Frame, faces: Sequence[Face]) -> None:
+        """Tell the persons of a new frame where their faces are."""
         index, time = frame.index, float(frame.time)
         self._seen, self._scene_length = index, self._scene_length + 1
         forgotten = index - LONGEST_GAP - self.temporal.look_ahead - 1
         self._persons = {k: p for k, p in self._persons.items() if p.sightings[-1] >= forgotten}
-        faces = self.stylizer.detect(frame.rgb)
         for number, face in self._tracker.update(index, faces).items():
             if number not in self._persons:
                 self._persons[number] = Person(self.temporal, face.area**0.5)
