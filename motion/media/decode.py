@@ -1,0 +1,152 @@
+"""In the decoding process: frames with their times, from one moment of the clip to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+
+import av
+import av.filter
+import numpy as np
+
+from motion.media.color import Developer, has_alpha, hdr_name
+from motion.media.source import Source
+from motion.media.upright import shown_size, turn_of
+
+# A start that was rounded on its way here still finds its frame.
+TOLERANCE = Fraction(1, 2000)
+USUAL_RATE = Fraction(30)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A stored frame, its time since the first one, and how long it says it stays; seconds."""
+
+    picture: av.VideoFrame
+    time: Fraction
+    duration: Fraction
+
+
+class Timeline:
+    """Gives frames their time; `origin` is the pts of the first frame, which is time 0."""
+
+    def __init__(self, source: Source, origin: int | None = None) -> None:
+        self._source, self.origin = source, origin
+        self._base = source.stream.time_base
+        self._usual = 1 / (source.stream.average_rate or USUAL_RATE)
+
+    def __call__(self, pictures: Iterable[av.VideoFrame]) -> Iterator[Timed]:
+        """Yield frames with growing times; raises MediaError above the limits."""
+        last: Timed | None = None
+        for count, picture in enumerate(pictures, 1):
+            pts = picture.pts
+            if self.origin is None:
+                self.origin = pts or 0
+            if pts is None:  # the container did not say: it follows the one before
+                time = last.time + (last.duration or self._usual) if last else Fraction(0)
+            else:
+                time = (pts - self.origin) * self._base
+            if last is not None and time <= last.time:
+                self._source.note("some frames have times that run backwards: they are left out")
+                continue
+            self._source.check_length(time, count)
+            last = Timed(picture, time, (picture.duration or 0) * self._base)
+            yield last
+
+
+def frames_between(
+    source: Source,
+    start: Fraction,
+    end: Fraction | None,
+    alive: Callable[[], None] = lambda: None,
+) -> Iterator[Timed]:
+    """Decode from the frame on screen at `start`, which gets that time, to the last before `end`.
+
+    `alive` is called for each frame that is decoded on the way to `start`.
+    """
+    timeline = Timeline(source)
+    frames = timeline(source.pictures())
+    first = next(frames, None)
+    if first is None:
+        return
+    if first.time < start - 1 and source.seeks:
+        frames = _seek(source, timeline, start, alive)
+    else:
+        frames = chain([first], frames)
+    for timed in _on_screen(frames, start, alive):
+        if end is not None and timed.time >= end - TOLERANCE:
+            return
+        yield timed
+
+
+def _seek(
+    source: Source, timeline: Timeline, start: Fraction, alive: Callable[[], None]
+) -> Iterator[Timed]:
+    """Continue at the key frame before `start`; from the beginning if that leads beyond it."""
+    goal = timeline.origin + int(start / source.stream.time_base)
+    for target in (goal, timeline.origin):
+        source.container.seek(target, stream=source.stream, backward=True)
+        source.decoder.flush_buffers()
+        frames = timeline(source.pictures())
+        first = next(frames, None)
+        alive()
+        if first is not None and (first.time <= start + TOLERANCE or target != goal):
+            break
+    return chain([first] if first else [], frames)
+
+
+def _on_screen(
+    frames: Iterable[Timed], start: Fraction, alive: Callable[[], None]
+) -> Iterator[Timed]:
+    """Leave out what is over at `start`; what began before it begins then."""
+    held: Timed | None = None
+    for timed in frames:
+        if timed.time <= start + TOLERANCE:
+            held = timed
+            alive()
+            continue
+        if held is not None:
+            yield _begin_at(held, start)
+            held = None
+        yield timed
+    if held is not None:
+        yield _begin_at(held, start)
+
+
+def _begin_at(timed: Timed, start: Fraction) -> Timed:
+    if timed.time >= start - TOLERANCE:
+        return timed
+    left = max(timed.time + timed.duration - start, Fraction(0))
+    return replace(timed, time=start, duration=left)
+
+
+class Lens:
+    """Stored frames to what is seen: deinterlaced, in sRGB, upright, of the size of the first."""
+
+    def __init__(self, source: Source, first: av.VideoFrame, longest: int) -> None:
+        self.turn = turn_of(first)
+        shape = source.stream.sample_aspect_ratio
+        stored = shown_size(first.width, first.height, shape, longest)
+        self._develop = Developer(*stored)
+        self.width, self.height = reversed(stored) if self.turn.transpose else stored
+        self.has_alpha = has_alpha(first)
+        self._describe(source, first)
+
+    def _describe(self, source: Source, first: av.VideoFrame) -> None:
+        square = shown_size(first.width, first.height, source.stream.sample_aspect_ratio, 0)
+        if square != (first.width, first.height):
+            source.note(
+                f"its pixels are not square: {first.width}x{first.height} is shown as "
+                f"{square[0]}x{square[1]}"
+            )
+        if hdr_name(first):
+            source.note(f"it is HDR ({hdr_name(first)}): brought to the usual range of brightness")
+        if first.interlaced_frame:
+            source.note("it is interlaced: its half frames are joined to whole ones")
+
+    def __call__(self, picture: av.VideoFrame) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return uint8 rgb [H, W, 3] and alpha [H, W] or None."""
+        rgb, alpha = self._develop(picture)
+        return self.turn(rgb), None if alpha is None else self.turn(alpha)
