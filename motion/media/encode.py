@@ -219,6 +219,11 @@ class Writer:
         )
 
 
+def keeps_alpha(path: str | os.PathLike, *, lossless: bool = False) -> bool:
+    """Tell whether a file of that name can be written with transparency."""
+    return (Path(path).suffix.lower(), lossless, True) in RECIPES
+
+
 def container_options(container: str) -> dict[str, str]:
     """Options of the muxer: MP4 begins with its index, so that browsers start at once."""
     if container not in ("mp4", "mov"):
