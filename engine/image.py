@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from engine.errors import ImageError
 
@@ -63,15 +64,25 @@ def source_name(source: str | os.PathLike | bytes | Image.Image) -> str:
     return Path(source).name if isinstance(source, str | os.PathLike) else "the picture"
 
 
-def write_png(path: str | os.PathLike, rgb: np.ndarray, alpha: np.ndarray | None = None) -> None:
-    """Write uint8 [H, W, 3] (and alpha [H, W]) as a PNG without metadata: whole or not at all.
+def write_png(
+    path: str | os.PathLike,
+    rgb: np.ndarray,
+    alpha: np.ndarray | None = None,
+    xmp: bytes | None = None,
+) -> None:
+    """Write uint8 [H, W, 3] (and alpha [H, W]) as a PNG: whole or not at all.
 
-    Raises ImageError if the disk is full or the folder cannot be written; no partial file remains.
+    `xmp` is all the metadata it gets: the packet of engine.provenance. Raises ImageError if the
+    disk is full or the folder cannot be written; no partial file remains.
     """
     path = Path(path)
     pixels = rgb if alpha is None else np.dstack([rgb, alpha])
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=3)
+    info = PngInfo()
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "PNG", compress_level=3, pnginfo=info)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         _write_through(part, buffer.getbuffer())

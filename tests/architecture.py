@@ -18,7 +18,7 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color"),
+    *("engine.align", "engine.warp", "engine.color", "engine.provenance"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
     *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack"),
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "engine.option_fields": ("engine.errors",),
     "engine.runtime": ("engine.errors",),
     "engine.image": ("engine.errors",),
+    "engine.provenance": ("engine.errors",),
     "engine.warp": ("engine.errors",),
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
