@@ -8,10 +8,11 @@ from fractions import Fraction
 from itertools import chain
 
 import av
-import av.filter
 import numpy as np
 
+from engine.errors import MediaError
 from motion.media.color import Developer, has_alpha, hdr_name
+from motion.media.deinterlace import whole_frames
 from motion.media.source import Source
 from motion.media.upright import shown_size, turn_of
 
@@ -30,29 +31,29 @@ class Timed:
 
 
 class Timeline:
-    """Gives frames their time; `origin` is the pts of the first frame, which is time 0."""
+    """Gives frames their time; `origin` is the timestamp of the first one, which is time 0."""
 
-    def __init__(self, source: Source, origin: int | None = None) -> None:
-        self._source, self.origin = source, origin
-        self._base = source.stream.time_base
-        self._usual = 1 / (source.stream.average_rate or USUAL_RATE)
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.origin: Fraction | None = None  # seconds
 
     def __call__(self, pictures: Iterable[av.VideoFrame]) -> Iterator[Timed]:
         """Yield frames with growing times; raises MediaError above the limits."""
+        usual = 1 / (self._source.rate or USUAL_RATE)
         last: Timed | None = None
         for count, picture in enumerate(pictures, 1):
-            pts = picture.pts
+            base = picture.time_base
             if self.origin is None:
-                self.origin = pts or 0
-            if pts is None:  # the container did not say: it follows the one before
-                time = last.time + (last.duration or self._usual) if last else Fraction(0)
+                self.origin = (picture.pts or 0) * base
+            if picture.pts is None:  # the container did not say: it follows the one before
+                time = last.time + (last.duration or usual) if last else Fraction(0)
             else:
-                time = (pts - self.origin) * self._base
+                time = picture.pts * base - self.origin
             if last is not None and time <= last.time:
                 self._source.note("some frames have times that run backwards: they are left out")
                 continue
             self._source.check_length(time, count)
-            last = Timed(picture, time, (picture.duration or 0) * self._base)
+            last = Timed(picture, time, (picture.duration or 0) * base)
             yield last
 
 
@@ -64,13 +65,17 @@ def frames_between(
 ) -> Iterator[Timed]:
     """Decode from the frame on screen at `start`, which gets that time, to the last before `end`.
 
-    `alive` is called for each frame that is decoded on the way to `start`.
+    `alive` is called for each frame that is decoded on the way to `start`. Raises MediaError for
+    a clip without a frame.
     """
     timeline = Timeline(source)
-    frames = timeline(source.pictures())
+    frames = timeline(whole_frames(source))
     first = next(frames, None)
     if first is None:
-        return
+        raise MediaError(
+            f"{source.name} holds no frame that can be decoded; clips with at least one are "
+            "accepted: copy it again, or save it with another program"
+        )
     if first.time < start - 1 and source.seeks:
         frames = _seek(source, timeline, start, alive)
     else:
@@ -85,14 +90,12 @@ def _seek(
     source: Source, timeline: Timeline, start: Fraction, alive: Callable[[], None]
 ) -> Iterator[Timed]:
     """Continue at the key frame before `start`; from the beginning if that leads beyond it."""
-    goal = timeline.origin + int(start / source.stream.time_base)
-    for target in (goal, timeline.origin):
-        source.container.seek(target, stream=source.stream, backward=True)
-        source.decoder.flush_buffers()
-        frames = timeline(source.pictures())
+    for goal in (start, Fraction(0)):
+        source.seek(timeline.origin + goal)
+        frames = timeline(whole_frames(source))
         first = next(frames, None)
         alive()
-        if first is not None and (first.time <= start + TOLERANCE or target != goal):
+        if first is not None and first.time <= goal + TOLERANCE:
             break
     return chain([first] if first else [], frames)
 
@@ -123,11 +126,11 @@ def _begin_at(timed: Timed, start: Fraction) -> Timed:
 
 
 class Lens:
-    """Stored frames to what is seen: deinterlaced, in sRGB, upright, of the size of the first."""
+    """Stored frames to what is seen: in sRGB, upright, of the size of the first."""
 
     def __init__(self, source: Source, first: av.VideoFrame, longest: int) -> None:
         self.turn = turn_of(first)
-        shape = source.stream.sample_aspect_ratio
+        shape = source.pixel_shape
         stored = shown_size(first.width, first.height, shape, longest)
         self._develop = Developer(*stored)
         self.width, self.height = reversed(stored) if self.turn.transpose else stored
@@ -135,7 +138,7 @@ class Lens:
         self._describe(source, first)
 
     def _describe(self, source: Source, first: av.VideoFrame) -> None:
-        square = shown_size(first.width, first.height, source.stream.sample_aspect_ratio, 0)
+        square = shown_size(first.width, first.height, source.pixel_shape, 0)
         if square != (first.width, first.height):
             source.note(
                 f"its pixels are not square: {first.width}x{first.height} is shown as "
@@ -143,8 +146,6 @@ class Lens:
             )
         if hdr_name(first):
             source.note(f"it is HDR ({hdr_name(first)}): brought to the usual range of brightness")
-        if first.interlaced_frame:
-            source.note("it is interlaced: its half frames are joined to whole ones")
 
     def __call__(self, picture: av.VideoFrame) -> tuple[np.ndarray, np.ndarray | None]:
         """Return uint8 rgb [H, W, 3] and alpha [H, W] or None."""

@@ -103,6 +103,7 @@ class Writer:
         self._even = 2 if "420" in recipe.pixels else 1
         self._part = self.path.with_name(f".{secrets.token_hex(4)}.part{self.path.suffix}")
         self._held: Frame | None = None
+        self._durations: dict[int, int] = {}  # of the frames the encoder holds, by their time
         self._first = 0
         self._last_duration = USUAL_DURATION
         try:
@@ -192,6 +193,7 @@ class Writer:
         picture.time_base = Fraction(1, TICKS)
         picture.pts = _ticks(self._held.time) - self._first
         picture.duration = _ticks(until) - _ticks(self._held.time)
+        self._durations[picture.pts] = picture.duration
         self._last_duration = until - self._held.time
         self._mux(picture)
 
@@ -207,7 +209,10 @@ class Writer:
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         try:
-            self._container.mux(self._stream.encode(picture))
+            for packet in self._stream.encode(picture):
+                # Encoders make up a duration from the frame rate, which there is none of.
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+                self._container.mux(packet)
         except OSError as error:
             self.abort()
             raise self._unwritable(error) from error

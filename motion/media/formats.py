@@ -47,8 +47,6 @@ FORMATS = (
     Format("GIF", "", lambda head: head[:6] in (b"GIF87a", b"GIF89a")),
     Format("WebP", "", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
 )
-PICTURES = {"GIF", "WebP"}
-
 VIDEO_CODECS = frozenset(
     "h264 hevc vp8 vp9 libvpx libvpx-vp9 av1 libdav1d mpeg1video mpeg2video mpeg4 msmpeg4v3 h263 "
     "mjpeg prores dnxhd theora ffv1 huffyuv ffvhuff utvideo qtrle png rawvideo v210 dvvideo".split()

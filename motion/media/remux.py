@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
-from av.stream import Discard
 
 from engine.errors import MediaError
 from motion.media.decode import Timeline
 from motion.media.encode import container_options
-from motion.media.formats import FORMATS
+from motion.media.opening import open_source
 from motion.media.sound import PREROLL, Copy, Recode, Window, sound_tracks
-from motion.media.source import Source, open_container, open_source
+from motion.media.source import Source
+from motion.media.stream import open_container
 
 PCM = frozenset(f"pcm_{kind}" for kind in "s16le s16be s24le s24be s32le s32be f32le f32be".split())
 AAC_LIKE = frozenset("aac mp3 mp3float ac3 eac3".split())
@@ -42,9 +42,10 @@ def remux(clip: BinaryIO, request: dict[str, Any], alive: Callable[[], None]) ->
     try:
         with av.open(str(out), "w", muxer, container_options=container_options(muxer)) as result:
             segments = [Path(segment) for segment in request["segments"]]
-            packets = [_pictures(result, segments, muxer)]
-            if source is not None:
-                packets.append(_sounds(result, source, out.suffix, _window(request, origin)))
+            packets = [
+                _pictures(result, segments, muxer),
+                _sounds(result, source, out.suffix, _window(request, origin)),
+            ]
             for _, _, packet in heapq.merge(*packets, key=lambda dated: dated[:2]):
                 result.mux(packet)
                 alive()
@@ -53,27 +54,18 @@ def remux(clip: BinaryIO, request: dict[str, Any], alive: Callable[[], None]) ->
             f"cannot write the joined clip of {request['name']}: {error.strerror}; a folder with "
             "free space is accepted: choose another place or make room"
         ) from error
-    return source.all_notes() if source is not None else []
+    return source.notes()
 
 
-def _open_sound(clip: BinaryIO, request: dict[str, Any]) -> tuple[Source | None, Fraction]:
-    """The source ready to give its sound, None if it has none; and the time of its first frame."""
-    form = next(form for form in FORMATS if form.name == request["format"])
-    if not form.demuxer:  # a GIF
-        return None, Fraction(0)
+def _open_sound(clip: BinaryIO, request: dict[str, Any]) -> tuple[Source, Fraction]:
+    """The source, ready to give its sound; and the timestamp of its first frame, in seconds."""
     source = open_source(clip, request)
     timeline = Timeline(source)
     next(timeline(source.pictures()), None)
-    source.container.close()
-    clip.seek(0)
     source = open_source(clip, request)
-    origin = (timeline.origin or 0) * source.stream.time_base
-    tracks = sound_tracks(source)
-    if not tracks:
-        return None, origin
-    for stream in source.container.streams:
-        stream.discard = Discard.default if stream in tracks else Discard.all
-    return source, origin
+    if tracks := sound_tracks(source):
+        source.read_only(tracks)
+    return source, timeline.origin or Fraction(0)
 
 
 def _window(request: dict[str, Any], origin: Fraction) -> Window:
@@ -154,6 +146,8 @@ def _sounds(
 
 
 def _sound_packets(source: Source, tracks: dict[int, Copy | Recode]) -> Iterator[Dated]:
+    if not tracks:
+        return
     streams = [source.container.streams[index] for index in tracks]
     try:
         for packet in source.container.demux(streams):

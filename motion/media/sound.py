@@ -11,6 +11,7 @@ import av.filter
 
 from motion.media.formats import SOUND_CODECS
 from motion.media.source import Source
+from motion.media.stream import StreamSource
 
 # MP4 can carry this much sound before the first picture without playing it: most sound codecs
 # need the packet before to begin cleanly.
@@ -38,6 +39,8 @@ class Window:
 
 def sound_tracks(source: Source) -> list[av.AudioStream]:
     """The sound tracks that can be taken along; the others are noted."""
+    if not isinstance(source, StreamSource):
+        return []
     tracks = []
     for number, stream in enumerate(source.container.streams.audio, 1):
         codec = stream.codec_context.name if stream.codec_context else "unknown"

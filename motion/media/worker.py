@@ -11,7 +11,7 @@ import sys
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from engine.errors import MediaError, StylizeError
+from engine.errors import StylizeError
 from motion.media import pipe
 
 ADDRESS_SPACE = 6 * 2**30
@@ -43,7 +43,7 @@ def send_survey(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> N
 def send_frames(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> None:
     """Answer "frames": one message per frame, then the notes."""
     from motion.media.decode import Lens, frames_between
-    from motion.media.source import open_source
+    from motion.media.opening import open_source
 
     source = open_source(clip, request)
     start = Fraction(*request["start"])
@@ -58,9 +58,7 @@ def send_frames(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> N
             "duration": timed.duration.as_integer_ratio(),
         }
         pipe.send(answers, message, rgb, *([] if alpha is None else [alpha]))
-    if lens is None and not start:
-        raise nothing_in(request["name"])
-    pipe.send(answers, {"kind": "end", "notes": source.all_notes()})
+    pipe.send(answers, {"kind": "end", "notes": source.notes()})
 
 
 def send_join(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> None:
@@ -69,14 +67,6 @@ def send_join(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> Non
 
     notes = remux(clip, request, lambda: _alive(answers))
     pipe.send(answers, {"kind": "end", "notes": notes})
-
-
-def nothing_in(name: str) -> MediaError:
-    """The error for a clip without a frame."""
-    return MediaError(
-        f"{name} holds no frame that can be decoded; clips with at least one are accepted: "
-        "copy it again, or save it with another program"
-    )
 
 
 def _alive(answers: BinaryIO) -> None:
