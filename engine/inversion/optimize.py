@@ -149,7 +149,7 @@ class _Search:
         curve = self.curve + [self.best_loss] * (self.settings.steps - len(self.curve))
         return Inversion(
             ws=ws.cpu().contiguous(),
-            code=self.best["code"].cpu(),
+            code=self.best["code"].cpu().clone(),  # in W+ ws is the same tensor
             noise={name: x.cpu() for name, x in noise.items()} or None,
             losses=torch.stack(curve, dim=1).cpu(),
             picture=self.network.draw(ws, maps).cpu().contiguous(),

@@ -49,10 +49,11 @@ def test_roundtrip(tmp_path, with_noise):
         load_inversion(tmp_path / "a.safetensors", note="eve.jpg")
 
 
-def test_real_inversion_roundtrip(tmp_path, G, images, distance):
+@pytest.mark.parametrize("preset", ["projector", "image2stylegan"])  # in W+ the code is ws
+def test_real_inversion_roundtrip(tmp_path, G, images, distance, preset):
     from engine.inversion import invert
 
-    found = invert(G, images, replace(PRESETS["projector"], steps=3), distance=distance)
+    found = invert(G, images, replace(PRESETS[preset], steps=3), distance=distance)
     save_inversion(tmp_path / "a.safetensors", found)
     assert_same(found, load_inversion(tmp_path / "a.safetensors"))
 
