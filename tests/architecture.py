@@ -18,7 +18,8 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color", "engine.provenance"),
+    *("engine.align", "engine.warp", "engine.color"),
+    *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
     *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack"),
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "engine.runtime": ("engine.errors",),
     "engine.image": ("engine.errors",),
     "engine.provenance": ("engine.errors",),
+    "engine.credentials": ("engine.provenance", "engine.errors"),
     "engine.warp": ("engine.errors",),
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
@@ -81,8 +83,10 @@ MAY_IMPORT_OUTSIDE = {"engine.ops": {"torch"}}
 # Packages that are imported under another name than they are installed under.
 INSTALLED_AS = {
     **{"cv2": "opencv-python", "PIL": "pillow", "gradio_client": "gradio"},
-    **{"skimage": "scikit-image", "sklearn": "scikit-learn"},
+    **{"skimage": "scikit-image", "sklearn": "scikit-learn", "c2pa": "c2pa-python"},
 }
+# Used where they are installed; tests need them, users do not.
+OPTIONAL = {"c2pa-python"}
 # The GPU machine that trains has none of these.
 ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 
@@ -268,7 +272,7 @@ def check_required(path: str, text: str) -> list[str]:
     known, complaints = required(*files) | sys.stdlib_module_names | set(OURS), []
     for node, name in imports(path, ast.parse(text)):
         package = INSTALLED_AS.get(name.split(".")[0], name.split(".")[0]).replace("_", "-")
-        if package not in known and name.split(".")[0] not in known:
+        if package not in known | OPTIONAL and name.split(".")[0] not in known:
             complaints.append(f"{at(path, node)} {package} is not in {' or '.join(files)}")
     return complaints
 
