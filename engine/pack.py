@@ -184,14 +184,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_tensors(state: Mapping[str, torch.Tensor], path: Path, *, half: bool) -> None:
+def save_tensors(
+    state: Mapping[str, torch.Tensor],
+    path: Path,
+    *,
+    half: bool,
+    metadata: dict[str, str] | None = None,
+) -> None:
     """Save a safetensors file with the rights new files have here: the library's own is 0600.
 
     `half` stores floats as float16 where they survive that.
     """
     path.touch()
     rights = path.stat().st_mode
-    save_file(_stored(state, half), path)
+    save_file(_stored(state, half), path, metadata)
     path.chmod(rights)
 
 

@@ -36,6 +36,10 @@ class Flow:
     occlusion: Tensor
     mask: Tensor
 
+    def __getitem__(self, index: slice) -> Flow:
+        """The flow of some of the pictures."""
+        return Flow(self.deformation[index], self.occlusion[index], self.mask[index])
+
     def at(self, height: int, width: int) -> Flow:
         """The flow at another size, bilinearly. The mask stays as it is."""
         if self.deformation.shape[1:3] == (height, width):
@@ -74,10 +78,10 @@ class DenseMotion(nn.Module):
 
     def forward(self, small: Tensor, kp_source: Keypoints, kp_driving: Keypoints) -> Flow:
         """Mix the motions for `small` [N, 3, h, w], the source as `reduction` gives it."""
-        height, width = small.shape[2:]
-        motions = sparse_motions(kp_source, kp_driving, position_grid(height, width, small))
+        grid = position_grid(*small.shape[2:], like=kp_source.value)
+        motions = sparse_motions(kp_source, kp_driving, grid)
         moved = self._moved(small, motions)
-        heat = _heat(kp_source, kp_driving, position_grid(height, width, small))
+        heat = _heat(kp_source, kp_driving, grid).to(small.dtype)
         shown = torch.cat([heat[:, :, None], moved], dim=2)  # [N, K + 1, 4, h, w]
         features = self.hourglass(shown.flatten(1, 2))
         mask = self.mask(features).softmax(dim=1)
@@ -93,7 +97,8 @@ class DenseMotion(nn.Module):
 
 def sample(picture: Tensor, deformation: Tensor, align_corners: bool) -> Tensor:
     """Take pixels of [N, C, H, W] at positions [N, h, w, 2]; beyond the edges lies black."""
-    return F.grid_sample(picture, deformation.to(picture.dtype), align_corners=align_corners)
+    moved = F.grid_sample(picture.float(), deformation.float(), align_corners=align_corners)
+    return moved.to(picture.dtype)
 
 
 def sparse_motions(kp_source: Keypoints, kp_driving: Keypoints, grid: Tensor) -> Tensor:
@@ -101,10 +106,11 @@ def sparse_motions(kp_source: Keypoints, kp_driving: Keypoints, grid: Tensor) ->
 
     The first of [N, K + 1, h, w, 2] is that of the background, T_0(z) = z.
     """
-    turn = kp_source.jacobian @ inverse(kp_driving.jacobian)  # [N, K, 2, 2]
-    turn = turn.to(grid.dtype)[:, :, None, None]
-    near = grid - kp_driving.value.to(grid.dtype)[:, :, None, None]
-    moved = (turn @ near[..., None])[..., 0] + kp_source.value.to(grid.dtype)[:, :, None, None]
+    with torch.autocast(grid.device.type, enabled=False):  # positions need all their digits
+        turn = kp_source.jacobian @ inverse(kp_driving.jacobian)
+        near = grid - kp_driving.value[:, :, None, None]
+        moved = (turn[:, :, None, None] @ near[..., None])[..., 0]
+        moved = moved + kp_source.value[:, :, None, None]
     return torch.cat([grid.expand(len(moved), 1, -1, -1, -1), moved], dim=1)
 
 
@@ -120,10 +126,6 @@ def inverse(matrices: Tensor) -> Tensor:
 
 def _heat(kp_source: Keypoints, kp_driving: Keypoints, grid: Tensor) -> Tensor:
     """Gaussians at the driving keypoints less those at the source's, [N, K + 1, h, w]; first 0."""
-    driving, source = (
-        torch.exp(
-            -0.5 * (grid - kp.value.to(grid.dtype)[:, :, None, None]).square().sum(-1) / VARIANCE
-        )
-        for kp in (kp_driving, kp_source)
-    )
+    offsets = (grid - kp.value[:, :, None, None] for kp in (kp_driving, kp_source))
+    driving, source = (torch.exp(-0.5 * x.square().sum(-1) / VARIANCE) for x in offsets)
     return F.pad(driving - source, (0, 0, 0, 0, 1, 0))

@@ -70,8 +70,9 @@ class KeypointDetector(nn.Module):
         features = self.hourglass(self.reduction(picture))
         logits = self.heat(features).float()
         height, width = logits.shape[2:]
-        mass = (logits.flatten(2) / TEMPERATURE).softmax(dim=2)  # [N, K, h * w]
-        value = mass @ position_grid(height, width, mass).flatten(0, 1)
         maps = self.jacobian(features).float().unflatten(1, (-1, 4)).flatten(3)  # [N, K, 4, h * w]
-        jacobian = (maps @ mass[..., None])[..., 0]
+        with torch.autocast(logits.device.type, enabled=False):  # positions need all their digits
+            mass = (logits.flatten(2) / TEMPERATURE).softmax(dim=2)  # [N, K, h * w]
+            value = mass @ position_grid(height, width, mass).flatten(0, 1)
+            jacobian = (maps @ mass[..., None])[..., 0]
         return Keypoints(value, jacobian.unflatten(2, (2, 2)))
