@@ -22,84 +22,27 @@ It starts from a style pack with an encoder (train.style_encoder, kept fixed) an
 all of BlendGAN's files; one that has them already is trained further, see train.oneshot.
 """
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
 from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
-from engine.errors import OptionError
 from engine.latent import map_zplus
 from engine.models.blendgan import StyleEncoder
+from train.blend_config import PRESETS, BlendConfig
 from train.blend_networks import Networks, read_style_files
 from train.codes import Codes
 from train.config import run_recipe
-from train.data import ImageSet, as_float, batch_at, draw, load_images
+from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
+from train.features import discriminator_eyes
 from train.gan import open_run, path_length
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g, r1_penalty
+from train.monitors import LEAST_EXEMPLARS, Judge, observe, overfitting
 from train.packs import Source, load_source, preview_of, save_style
 from train.style_encoder import style_codes
 
-NUM_SAMPLES = 8
-
-
-@dataclass(frozen=True)
-class BlendConfig:
-    """Settings of train.blend; the defaults are those of the paper."""
-
-    data: str = field(default="", metadata={"help": "folder of aligned exemplars, many styles"})
-    photos: str = field(default="", metadata={"help": "folder of aligned photos"})
-    style: str = field(default="", metadata={"help": "style pack with a style encoder"})
-    about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
-    pack: str = field(default="", metadata={"help": "style pack to write at the end"})
-    base: str = field(default="engine/packs/base", metadata={"help": "base of the style pack"})
-    out: str = field(default="runs/blend", metadata={"help": "run folder; rerun to resume"})
-    title: str = field(default="", metadata={"help": "what people read in the gallery"})
-    continue_run: str = field(default="", metadata={"help": "run whose discriminators to take"})
-    iterations: int = field(default=200_000, metadata={"help": "steps"})
-    batch: int = field(default=8, metadata={"help": "pictures of each kind per step"})
-    accumulate: int = field(default=1, metadata={"help": "parts of a batch, one after the other"})
-    lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
-    face_share: float = field(default=1.0, metadata={"help": "a of all layers at the start"})
-    photo_share: float = field(default=0.0, metadata={"help": "of face codes, from the encoder"})
-    code_space: str = field(default="z", metadata={"help": "z, or z+: one z for every layer"})
-    mixing: float = field(default=0.0, metadata={"help": "share of random codes crossed over"})
-    r1_gamma: float = field(default=10.0, metadata={"help": "of gamma / 2 |grad D|^2"})
-    r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
-    path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
-    path_interval: int = field(default=4, metadata={"help": "steps between path length steps"})
-    ema_images: float = field(default=10_000, metadata={"help": "half-life of the average"})
-    mix_layer: int = field(default=6, metadata={"help": "indicator of the pack"})
-    sample_every: int = field(default=1000, metadata={"help": "iterations between grids"})
-    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if not 0 <= self.face_share <= 1:
-            raise OptionError(f"--face-share {self.face_share} is not within 0 and 1: try 1")
-        if self.iterations < 1 or self.batch < 1:
-            raise OptionError(
-                f"--iterations {self.iterations} and --batch {self.batch} must be at least 1"
-            )
-
-
-PRESETS = {
-    "paper": BlendConfig(),
-    # A share of 0.5 shows the style at once, 1 would take hundreds of steps to let it in
-    "cpu": BlendConfig(
-        iterations=600,
-        batch=4,
-        lr=0.001,
-        face_share=0.5,
-        photo_share=1.0,
-        r1_gamma=1.0,
-        path_weight=0.0,
-        ema_images=1000,
-        sample_every=100,
-    ),
-}
+NUM_SAMPLES, NUM_JUDGED = 8, 32
 
 
 def train(config: BlendConfig) -> None:
@@ -122,6 +65,9 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
     codes = Codes(config, source, runtime)
     torch.manual_seed(config.seed)
     nets = Networks(config, source, files, runtime)
+    watch = None
+    if config.watch_every and len(exemplars) >= LEAST_EXEMPLARS:
+        watch = Watch(config, nets, source, codes, (exemplars, z_style))
     run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
@@ -140,9 +86,48 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
             update_ema(nets.average, nets.blended, beta)
             if run.leads and run.due(config.sample_every * config.batch):
                 _save_samples(nets, config, codes, exemplars, z_style, run)
+            if watch and run.leads and (step + 1) % config.watch_every == 0:
+                watch.look(nets, run)
     if config.pack and run.leads and not run.stopped:
         record = {"recipe": recipe, "exemplars": len(exemplars), **run.record_of_run}
         _save_pack(nets, config, source, codes, encoder, record)
+
+
+class Watch:
+    """What fixed codes in fixed styles tell of the training; nothing is chosen by it."""
+
+    def __init__(
+        self,
+        config: BlendConfig,
+        nets: Networks,
+        source: Source,
+        codes: Codes,
+        styles: tuple[ImageSet, Tensor],
+    ):
+        exemplars, z_style = styles
+        generator = seeded(config.seed, "judged")
+        device = z_style.device
+        D = source.D.to(device)
+        with torch.no_grad():
+            self.ws = map_zplus(
+                nets.blended.G.mapping, codes.draw("", NUM_JUDGED, generator).to(device)
+            )
+            before = source.G.to(device).synthesis(self.ws)
+        self.z = z_style[torch.arange(NUM_JUDGED) % len(z_style)]
+        self.exemplars = as_float(exemplars.images[: min(NUM_JUDGED, len(exemplars)) // 4 * 4])
+        self.judge = Judge(discriminator_eyes(D), [before], [exemplars])
+
+    @torch.no_grad()
+    def look(self, nets: Networks, run: Run) -> None:
+        """Measure the average generator, and how well the style's discriminator knows exemplars."""
+        drawn = nets.average(self.ws, self.z)
+        observe(run, self.judge, [drawn], nets.average)
+        with torch.autocast(run.device.type, enabled=False):
+            real, fake = (nets.D["style"](x) for x in (self.exemplars, drawn))
+        sign = real.sign().mean().item()
+        message = overfitting(sign, real.mean().item(), None, fake.mean().item())
+        if message:
+            run.warn(message)
 
 
 def _styled(

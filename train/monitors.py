@@ -10,8 +10,10 @@
                 own nearest; towards 0 the pictures are exemplars (memorisation)
 
 AgileGAN's early stopping (Song et al. 2021, Section 3.3, Fig. 7) "to strike a balance between input
-fidelity and stylistic fit" becomes the smallest style + weight x likeness: `Choice` keeps it. The
-source itself scores 1, and what scores no better is no candidate.
+fidelity and stylistic fit" becomes the smallest style + weight x likeness of the generators that
+have the style: `Choice` keeps it. What is neither clearly nearer to the style than the source nor
+better in sum is no candidate, as likeness is lost first: a sum alone would stop a short run at its
+start.
 
 Both numbers look at what they are about. Deep features of all pictures, the choice before, move
 away from the exemplars while the style comes (a generator in training blurs what they see): over
@@ -33,7 +35,9 @@ from train.loop import Run
 from train.metrics import energy_distance
 
 MOST_EXEMPLARS, LEAST_EXEMPLARS = 128, 4  # looked at, of each attribute
-SOURCE_SCORE = 1.0  # style 1, likeness 0: that of the generator the training starts from
+LEAST_APART = 0.01  # of the mean distance of two pictures; closer sets are the same to the eye
+SOURCE = {"style": 1.0, "score": 1.0}  # of the generator the training starts from: likeness is 0
+CLEARLY = 0.1  # of the way from the source to the exemplars: the eye sees it
 SIGN_OF_LEARNING, SIGN_OF_OVERFITTING = 0.5, 0.95  # adaptive augmentation aims at 0.6
 GAP_OF_OVERFITTING = 0.5
 LEAST_DIVERSITY, LEAST_NEAREST = 0.5, 0.4
@@ -52,7 +56,9 @@ class Judge:
         self.eyes = eyes
         shown = [as_float(part.images[:MOST_EXEMPLARS]) for part in exemplars]
         self._exemplars = [(eyes.style(x), eyes.pooled(x)) for x in shown]
-        self._source = [(eyes.style(x), eyes.pooled(x), eyes.content(x)) for x in source]
+        self._source = [(eyes.pooled(x), eyes.content(x)) for x in source]
+        grams = [eyes.style(x) for x in source]
+        self._apart = [_apart(a, b) for a, (b, _) in zip(grams, self._exemplars, strict=True)]
 
     def __call__(self, pictures: Sequence[Tensor]) -> dict[str, float]:
         """The four numbers of pictures [N, 3, R, R] per path, means over the paths."""
@@ -61,11 +67,10 @@ class Judge:
 
     def _look(self, path: int, pictures: Tensor) -> dict[str, float]:
         grams, wanted = self._exemplars[path]
-        old_grams, before, content = self._source[path]
+        before, content = self._source[path]
         now = self.eyes.pooled(pictures)
-        style = energy_distance(self.eyes.style(pictures), grams)
         return {
-            "style": style / max(energy_distance(old_grams, grams), 1e-12),
+            "style": energy_distance(self.eyes.style(pictures), grams) / self._apart[path],
             "likeness": _own_against_others(self.eyes.content(pictures), content),
             "diversity": _spread(now) / _spread(before),
             "nearest": _nearest(now, wanted) / _nearest(wanted),
@@ -81,12 +86,16 @@ class Choice:
     def consider(
         self, score: float, network: nn.Module, cur_nimg: int, numbers: Mapping[str, float]
     ) -> bool:
-        """Keep a copy of the network if its score is the lowest, and better than the source's.
+        """Keep a copy of the network if it is better than the best so far, at first the source.
+
+        A style that is clearly nearer wins; where styles are about equal, the lower score.
 
         Returns:
             Whether it was kept.
         """
-        if score >= (self.best["score"] if self.best else SOURCE_SCORE):
+        best = self.best or SOURCE
+        nearer = best["style"] - numbers["style"]
+        if nearer < -CLEARLY or (nearer <= CLEARLY and score >= best["score"]):
             return False
         state = network.state_dict()
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}
@@ -147,8 +156,8 @@ def take_best(run: Run, choice: Choice, network: nn.Module) -> None:
     choice.load_into(network)
     if not choice.best:
         run.warn(
-            "the last generator is taken: no candidate had a score (style + likeness) below "
-            f"{SOURCE_SCORE:.0f}, that of the source; train longer, or give likeness less weight"
+            "the last generator is taken: no candidate came clearly nearer to the style than the "
+            "source; train longer, or give the source less weight"
         )
 
 
@@ -188,6 +197,10 @@ def concerns(numbers: Mapping[str, float]) -> Iterator[str]:
             f"the pictures lie {numbers['nearest']:.0%} as far from an exemplar as exemplars lie "
             "from each other: they may be copies; train shorter or with more exemplars"
         )
+
+
+def _apart(rows: Tensor, others: Tensor) -> float:
+    return max(energy_distance(rows, others), LEAST_APART * torch.cdist(rows, others).mean().item())
 
 
 def _own_against_others(rows: Tensor, source: Tensor) -> float:

@@ -14,13 +14,10 @@ since a pack draws with the mapping of its base. Mirrored exemplars are shown to
 only: a code does not draw a mirrored face.
 """
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from engine.card import ENCODER_SPACES
-from engine.errors import DataError, OptionError
+from engine.errors import DataError
 from engine.latent import map_zplus
 from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
@@ -28,80 +25,19 @@ from engine.runtime import Runtime
 from train.augment import Augment
 from train.codes import Codes
 from train.config import run_recipe
-from train.data import ImageSet, as_float, batch_at, draw, load_images
+from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded
 from train.distributed import join_processes, take_step
-from train.gan import discriminator_losses, open_run
+from train.features import eyes_of
+from train.gan import discriminator_losses, open_run, save_sweep
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import logistic_d, logistic_g
+from train.monitors import LEAST_EXEMPLARS, Choice, Judge, observe, take_best
 from train.packs import Source, load_source, preview_of, save_style
-from train.pairs import LEVELS, load_pairs
-from train.semantic import (
-    IDENTITY_LEFT_OUT,
-    SemanticLoss,
-    check_size,
-    perceptual_name,
-)
+from train.paired_config import PRESETS, PairedConfig
+from train.pairs import load_pairs
+from train.semantic import IDENTITY_LEFT_OUT, LPIPS, SemanticLoss, perceptual_name
 
-NUM_SAMPLES = 12
-
-
-@dataclass(frozen=True)
-class PairedConfig:
-    """Settings of train.paired; the defaults are those of the paper."""
-
-    data: str = field(default="", metadata={"help": "folder of aligned exemplars"})
-    pairs: str = field(default="", metadata={"help": "folder of train.pairs, or nothing"})
-    level: int = field(default=2, metadata={"help": "1, 2 or 3: choose on the sheet"})
-    about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
-    pack: str = field(default="", metadata={"help": "style pack to write at the end"})
-    base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
-    out: str = field(default="runs/paired", metadata={"help": "run folder; rerun to resume"})
-    title: str = field(default="", metadata={"help": "what people read in the gallery"})
-    photos: str = field(default="", metadata={"help": "folder of aligned photos, or nothing"})
-    photo_share: float = field(default=0.5, metadata={"help": "share of codes from photos"})
-    code_space: str = field(default="z", metadata={"help": "z, or z+: one z for every layer"})
-    mixing: float = field(default=0.0, metadata={"help": "share of random codes crossed over"})
-    perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz, or lpips"})
-    identity: str = field(default="", metadata={"help": "ArcFace file, or nothing"})
-    iterations: int = field(default=1000, metadata={"help": "3000 for anime"})
-    batch: int = field(default=4, metadata={"help": "pictures of each kind per step"})
-    accumulate: int = field(default=1, metadata={"help": "parts of a batch, one after the other"})
-    lr: float = field(default=0.02, metadata={"help": "Adam, betas 0 and 0.99"})
-    semantic_weight: float = field(default=1.0, metadata={"help": "G'(z) against G(z)"})
-    paired_weight: float = field(default=1.0, metadata={"help": "G'(w_pair) against exemplars"})
-    identity_weight: float = field(default=0.1, metadata={"help": "beside LPIPS at 1"})
-    size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
-    r1_gamma: float = field(default=10.0, metadata={"help": "of gamma / 2 |grad D|^2"})
-    r1_interval: int = field(default=16, metadata={"help": "steps between R1 steps"})
-    ada_p: float = field(default=0.0, metadata={"help": "probability of augmentations"})
-    ema_images: float = field(default=1000, metadata={"help": "half-life of the average of G"})
-    encoder_space: str = field(default="w", metadata={"help": "of photos, if the base has it"})
-    truncation: float = field(default=0.9, metadata={"help": "0.7 cartoon, 0.6 anime"})
-    mix_layer: int = field(default=6, metadata={"help": "first layer of variations: 3 to 12"})
-    sample_every: int = field(default=100, metadata={"help": "iterations between sample grids"})
-    seed: int = field(default=0, metadata={"help": "of everything that is drawn"})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if self.level not in range(1, len(LEVELS) + 1):
-            raise OptionError(f"--level {self.level} is none of 1, 2, 3: look at the pairs' sheet")
-        if self.encoder_space not in ENCODER_SPACES:
-            accepted = ", ".join(ENCODER_SPACES)
-            raise OptionError(f"--encoder-space {self.encoder_space!r} is none of {accepted}")
-        if self.iterations < 1 or self.batch < 1:
-            raise OptionError(
-                f"--iterations {self.iterations} and --batch {self.batch} must be at least 1"
-            )
-        check_size(self.size)
-
-
-PRESETS = {
-    "paper": PairedConfig(),
-    # At 0.02 a small base is torn apart within 50 steps; its random faces are poor, photos' are not
-    "cpu": PairedConfig(
-        iterations=300, lr=0.001, size=128, r1_gamma=1.0, ada_p=0.2, photo_share=1.0
-    ),
-}
+NUM_JUDGED, NUM_SAMPLES = 32, 12  # codes that are measured, that are shown
 
 
 class Networks:
@@ -119,12 +55,14 @@ class Networks:
         betas = (0.0, 0.99)
         self.opt_G = torch.optim.Adam(trained, config.lr, betas, fused=True)
         self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr, betas, fused=True)
-        self.augment = Augment(config.ada_p)
+        self.augment, self.choice = Augment(config.ada_p), Choice()
+        self.chooses = config.choose_every > 0
 
     def state(self) -> dict[str, object]:
         """Everything that resuming needs."""
         networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D}
-        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D}
+        chosen = {"choice": self.choice} if self.chooses else {}
+        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D, **chosen}
 
 
 class PairedExemplars:
@@ -173,7 +111,16 @@ def train(config: PairedConfig) -> None:
     pairs = PairedExemplars(config, exemplars, source) if config.pairs else None
     codes = Codes(config, source, runtime)
     nets = Networks(config, source, runtime)
-    loss = SemanticLoss(config, runtime.device)
+    D = source.D.to(runtime.device)
+    loss = SemanticLoss(config, runtime.device, D)
+    with torch.no_grad():
+        z = codes.draw("", NUM_JUDGED, seeded(config.seed, "judged"))
+        fixed = map_zplus(nets.G.mapping, z)
+        before = nets.source.synthesis(fixed)
+    judge = None
+    if config.choose_every and len(exemplars) >= LEAST_EXEMPLARS:
+        file = "" if config.perceptual == LPIPS else config.perceptual
+        judge = Judge(eyes_of(file, D), [before], [exemplars])
     run = open_run(config, nets.state(), runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
@@ -185,10 +132,21 @@ def train(config: PairedConfig) -> None:
             generator_step(nets, run, loss, ws, pairs.draw(run.cur_nimg) if pairs else None)
             update_ema(nets.G_ema, nets.G, ema_beta(config.batch, config.ema_images, run.cur_nimg))
             if run.leads and run.due(config.sample_every * config.batch):
-                _save_samples(nets, config, codes, pairs, run)
+                _save_samples(nets, fixed[:NUM_SAMPLES], pairs, run)
+            if judge and run.leads and (step + 1) % config.choose_every == 0:
+                with torch.no_grad():
+                    shown = [nets.G_ema.synthesis(fixed)]
+                weight = config.likeness_weight
+                observe(run, judge, shown, nets.G_ema, choice=nets.choice, likeness_weight=weight)
+    if run.leads and not run.stopped:
+        if judge:
+            take_best(run, nets.choice, nets.G_ema)
+        _save_samples(nets, fixed[:NUM_SAMPLES], pairs, run)
+        save_sweep(run, nets.source, nets.G_ema, fixed[:NUM_SAMPLES])
     if config.pack and run.leads and not run.stopped:
         record = {"recipe": "train.paired", "exemplars": len(exemplars), **run.record_of_run}
         record |= {"measured_with": perceptual_name(config.perceptual), "left_out": []}
+        record |= {"chosen": nets.choice.record} if nets.choice.best else {}
         if pairs:
             record["pairs"] = pairs.settings
         else:
@@ -244,17 +202,8 @@ def generator_step(
 
 
 @torch.no_grad()
-def _save_samples(
-    nets: Networks,
-    config: PairedConfig,
-    codes: Codes,
-    pairs: PairedExemplars | None,
-    run: Run,
-) -> None:
+def _save_samples(nets: Networks, ws: Tensor, pairs: PairedExemplars | None, run: Run) -> None:
     """The same codes through G and G'; exemplars, and what their codes draw."""
-    ws = map_zplus(
-        nets.G.mapping, codes.draw("", NUM_SAMPLES, torch.Generator().manual_seed(config.seed))
-    )
     rows = [nets.source.synthesis(ws), nets.G_ema.synthesis(ws)]
     if pairs:
         ws, exemplars = pairs.at(torch.arange(NUM_SAMPLES) % len(pairs.ws))

@@ -74,12 +74,15 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(a, b, dim=1)
 
 
-def perceptual_distance(name: str, size: int, device: torch.device) -> Distance:
+def perceptual_distance(
+    name: str, size: int, device: torch.device, D: Discriminator | None = None
+) -> Distance:
     """The perceptual part at `size` px.
 
     Args:
         name: path of squeezenet_v1.0.npz, or "lpips" for LPIPS on VGG-16, where its weights are
-            installed.
+            installed; "": the discriminator looks instead, at its own size.
+        D: of the base, on `device`.
 
     Raises:
         CheckpointError: the weights are missing or unreadable.
@@ -87,6 +90,8 @@ def perceptual_distance(name: str, size: int, device: torch.device) -> Distance:
     if name == LPIPS:
         metric = lpips_distance().to(device)
         return FeatureDistance(lambda x: x, metric, size)
+    if D is not None and not name:
+        return base_distance(name, D)
     network = PerceptualDistance(SqueezeNet.from_npz(name)).to(device)
     return FeatureDistance(network.features, feature_distance, size)
 
@@ -139,8 +144,8 @@ def check_size(size: int) -> None:
 class SemanticLoss:
     """The unweighted terms of Equations 1 and 2 with the networks that measure them."""
 
-    def __init__(self, config: Settings, device: torch.device):
-        self.perceptual = perceptual_distance(config.perceptual, config.size, device)
+    def __init__(self, config: Settings, device: torch.device, D: Discriminator | None = None):
+        self.perceptual = perceptual_distance(config.perceptual, config.size, device, D)
         self.identity = identity_distance(config.identity, config.size, device)
         self.identity_weight = config.identity_weight
 

@@ -71,14 +71,13 @@ def train(config: TransferConfig) -> None:
                 _path_step(nets, run, z)
             update_ema(nets.G_ema, nets.G, ema_beta(config.batch, config.ema_images, run.cur_nimg))
             if run.leads and run.due(config.sample_every * config.batch):
-                rows = [nets.draw_average(z[:NUM_SHOWN], k) for k, z in enumerate(fixed)]
-                shown = [nets.draw_source(fixed[0][:NUM_SHOWN]), *rows]
-                run.save_samples(torch.cat(shown), columns=NUM_SHOWN)
+                _save_samples(nets, run, fixed)
             if judge and run.leads and (step + 1) % config.choose_every == 0:
                 _look(nets, run, judge, fixed, sets, held)
     if run.leads and not run.stopped:
         if judge:
             take_best(run, nets.choice, nets.G_ema)
+        _save_samples(nets, run, fixed)
         with torch.no_grad():
             ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN])
         save_sweep(run, nets.source, nets.G_ema, ws)
@@ -118,9 +117,7 @@ def _discriminator_step(
         run.record({"ada_p": nets.augment.p})
 
 
-def _generator_step(
-    nets: Networks, run: Run, z: list[Tensor], distance: Distance
-) -> None:
+def _generator_step(nets: Networks, run: Run, z: list[Tensor], distance: Distance) -> None:
     """Equations 9 and 10."""
     config, loss = nets.config, LOSSES[nets.config.loss][1]
     nets.opt_G.zero_grad(set_to_none=True)
@@ -186,6 +183,13 @@ def _look(
         message = overfitting(nets.values["sign"], real, other, fake)
         if message:
             run.warn(f"{name}: {message}" if name else message)
+
+
+def _save_samples(nets: Networks, run: Run, fixed: list[Tensor]) -> None:
+    """The source's pictures of fixed codes over those of each path."""
+    rows = [nets.draw_average(z[:NUM_SHOWN], path) for path, z in enumerate(fixed)]
+    shown = [nets.draw_source(fixed[0][:NUM_SHOWN]), *rows]
+    run.save_samples(torch.cat(shown), columns=NUM_SHOWN)
 
 
 def _save_pack(

@@ -9,7 +9,9 @@ from engine.errors import OptionError
 class TransferConfig:
     """Settings of train.transfer; the defaults are those of AgileGAN."""
 
-    data: str = field(default="", metadata={"help": "folder of aligned exemplars"})
+    data: str = field(
+        default="", metadata={"holds": "exemplars", "help": "folder of aligned exemplars"}
+    )
     about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})
     base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
@@ -24,7 +26,9 @@ class TransferConfig:
     )
     code_space: str = field(default="z+", metadata={"help": "random codes: z per layer (z+) or z"})
     mixing: float = field(default=0.5, metadata={"help": "share of z codes crossed over"})
-    photos: str = field(default="", metadata={"help": "folder of aligned photos, or nothing"})
+    photos: str = field(
+        default="", metadata={"holds": "photos", "help": "folder of aligned photos, or nothing"}
+    )
     photo_share: float = field(default=0.5, metadata={"help": "share of codes from photos"})
     perceptual: str = field(
         default="", metadata={"help": "squeezenet_v1.0.npz; nothing: the base's discriminator"}

@@ -48,6 +48,7 @@ def config(folder, tmp_path):
         path_interval=2,
         photo_share=0.5,
         sample_every=2,
+        watch_every=1,
     )
 
 
@@ -62,6 +63,8 @@ def test_blend_resumes_bit_for_bit(config, tmp_path):
     blend.train(halves)
     assert_same_state(tmp_path / "run", tmp_path / "halves")
     assert len(list((tmp_path / "run").glob("samples-*.png"))) == 2
+    lines = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").open()]
+    assert lines[-1]["diversity"] > 0 and lines[-1]["style"] > 0
 
 
 @pytest.fixture(scope="module")

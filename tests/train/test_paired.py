@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from engine.errors import DataError, OptionError
 from engine.library import StyleLibrary
 from engine.models import perceptual
+from engine.pack import read_card
 from engine.runtime import pick_runtime
 from tests.packs import CODE, write_base
 from tests.train.tiny import assert_same_state, drawn_squeezenet, parts_of, write_tiny
-from train import paired, pairs
+from train import monitors, paired, pairs
 from train.loop import Run
 from train.packs import load_source
 from train.paired import PairedConfig
@@ -24,6 +26,8 @@ def small_machine(monkeypatch):
     monkeypatch.setenv("STYLIZE_DTYPE", "float32")
     monkeypatch.setenv("STYLIZE_DEVICE", "cpu")
     monkeypatch.setattr(perceptual.SqueezeNet, "from_npz", drawn_squeezenet)
+    monkeypatch.setattr(paired, "NUM_JUDGED", 4)
+    monkeypatch.setattr(monitors, "SOURCE", {"style": 1e6, "score": 1e6})  # every candidate is one
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,8 @@ def config(folder, tmp_path):
         size=64,
         r1_interval=2,
         sample_every=2,
+        choose_every=1,
+        perceptual="net.npz",
     )
 
 
@@ -68,7 +74,9 @@ def test_resumes_bit_for_bit(config, tmp_path):
     paired.train(dataclasses.replace(halves, iterations=2))
     paired.train(halves)
     assert_same_state(tmp_path / "run", tmp_path / "halves")
-    assert len(list((tmp_path / "run").glob("samples-*.png"))) == 2
+    assert len(list((tmp_path / "run").glob("samples-*.png"))) == 3  # and at the end
+    with Image.open(tmp_path / "run" / "swap.png") as sweep:  # source, 32, 16, 8 px, style
+        assert sweep.size == (4 * 32, 5 * 32)
 
 
 def test_ends_in_a_style(config, folder):
@@ -82,13 +90,22 @@ def test_ends_in_a_style(config, folder):
     assert [what.split(":")[0] for what in card.training["left_out"]] == ["identity"]
     assert card.training["measured_with"].startswith("SqueezeNet")
     ws = style.base.generator.ws(torch.randn(1, CODE))
-    trained = parts_of(Path(config.out))["parts"]["G_ema"]
+    best = parts_of(Path(config.out))["parts"]["choice"]
+    assert card.training["chosen"]["score"] == best["score"]
+    trained = best["weights"]
     assert style.synthesize(ws).shape == (1, 3, 32, 32)
     name = "synthesis.b8.conv0.weight"
     torch.testing.assert_close(
         style.network().state_dict()[name], trained[name], atol=1e-2, rtol=1e-2
     )
     assert not torch.equal(trained[name], load_source(config.base).G.state_dict()[name])
+
+
+def test_without_a_file_the_discriminator_of_the_base_looks(config, folder):
+    pack = folder / "packs" / "plain"
+    paired.train(dataclasses.replace(config, perceptual="", pack=str(pack), iterations=1))
+    training = read_card(pack).training
+    assert training["measured_with"] == "the base's discriminator in place of LPIPS"
 
 
 def test_the_mapping_stays(config, tmp_path):
