@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_args
 
-from engine.errors import OptionError
+from engine.errors import OptionError, StylizeError
+from train.doctor import before_training
 
 Config = TypeVar("Config")
 
@@ -58,13 +59,26 @@ def run_recipe(
     description: str,
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Parse the command line, print the configuration, train unless --dry-run."""
-    args = parser_of(recipe, presets, description).parse_args(argv)
-    config = configure(recipe, presets, args)
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first
-        print(json.dumps(asdict(config), indent=2, default=str))
-    if not args.dry_run:
+    """Parse the command line, print the configuration, look at the data, train unless --dry-run.
+
+    What a user can cause ends the program with its message alone.
+    """
+    parser = parser_of(recipe, presets, description)
+    parser.add_argument("--skip-doctor", action="store_true", help="do not look at the data first")
+    args = parser.parse_args(argv)
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first
+    try:
+        config = configure(recipe, presets, args)
+        if leads:
+            print(json.dumps(asdict(config), indent=2, default=str))
+        if args.dry_run:
+            return
+        if leads and not args.skip_doctor:
+            for diagnosis in before_training(config):
+                print(diagnosis.text(), flush=True)
         train(config)
+    except StylizeError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 
 def _converter(kind: Any) -> Any:

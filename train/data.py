@@ -89,7 +89,7 @@ def load_images(folder: str | Path, size: int) -> ImageSet:
             f"no pictures in {folder}; expected aligned square {', '.join(sorted(SUFFIXES))} "
             "files: make them with python -m train.prepare"
         )
-    known = _attributes(folder)
+    known = attributes_of(folder)
     images = np.stack([_read(file, size) for file in files])
     return ImageSet(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
@@ -151,7 +151,12 @@ def rows_of(table: Path, *columns: str) -> list[dict[str, str]]:
         return list(reader)
 
 
-def _attributes(folder: Path) -> dict[str, str]:
+def attributes_of(folder: Path) -> dict[str, str]:
+    """File name -> attribute, "" if unknown; from data.csv inside a folder or FOLDER.csv beside it.
+
+    Raises:
+        DataError: the table has no column `file`.
+    """
     for table in (folder / "data.csv", folder.with_suffix(".csv")):
         if table.is_file():
             rows = rows_of(table, "file")

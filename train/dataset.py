@@ -50,11 +50,11 @@ class Report:
         looked_at = len(self.kept) + len(self.refused)
         lines = [f"pictures: {looked_at} looked at, {len(self.kept)} kept"]
         for reason, count in Counter(reason for reason, _, _ in self.refused).most_common():
-            names = _some([source for r, source, _ in self.refused if r == reason])
+            names = some_of([source for r, source, _ in self.refused if r == reason])
             lines.append(f"  left out, {reason}: {count} ({names})")
         crowded = [s.source for s in self.kept if s.num_faces > 1]
         if crowded:
-            lines.append(f"  several faces, largest taken: {len(crowded)} ({_some(crowded)})")
+            lines.append(f"  several faces, largest taken: {len(crowded)} ({some_of(crowded)})")
         enlarged = sum(s.native_crop_px < self.size for s in self.kept)
         if enlarged:
             lines.append(f"  enlarged, under {self.size} px in the original: {enlarged}")
@@ -128,6 +128,7 @@ def write_whole(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _some(names: Sequence[str], count: int = 5) -> str:
+def some_of(names: Sequence[str], count: int = 5) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more

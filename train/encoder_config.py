@@ -10,7 +10,7 @@ from engine.errors import OptionError
 class EncoderConfig:
     """Settings of train.encoder; the defaults are those of AgileGAN."""
 
-    data: str = field(default="", metadata={"help": "folder of aligned photos"})
+    data: str = field(default="", metadata={"holds": "photos", "help": "folder of aligned photos"})
     about: str = field(default="", metadata={"help": "the photos and their licence, for the card"})
     base: str = field(default="engine/packs/base", metadata={"help": "pack to read and update"})
     out: str = field(default="runs/encoder", metadata={"help": "run folder; rerun to resume"})

@@ -30,7 +30,9 @@ class OneshotConfig:
     reference: str = field(default="", metadata={"help": "the picture: an aligned square face"})
     style: str = field(default="", metadata={"help": "style pack of train.blend"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})
-    photos: str = field(default="", metadata={"help": "folder of aligned photos"})
+    photos: str = field(
+        default="", metadata={"holds": "photos", "help": "folder of aligned photos"}
+    )
     about: str = field(default="", metadata={"help": "the picture and its licence, for the card"})
     base: str = field(default="engine/packs/base", metadata={"help": "base of the style pack"})
     out: str = field(default="runs/oneshot", metadata={"help": "run folder; rerun to resume"})

@@ -9,7 +9,9 @@ from engine.errors import OptionError
 class PretrainConfig:
     """Settings of train.pretrain; see PRESETS for tried combinations."""
 
-    data: str = field(default="", metadata={"help": "folder of aligned pictures"})
+    data: str = field(
+        default="", metadata={"holds": "photos", "help": "folder of aligned pictures"}
+    )
     about: str = field(
         default="", metadata={"help": "the pictures and their licence, for the card"}
     )

@@ -39,7 +39,10 @@ NEIGHBOURS, SAMPLES = 7, 8
 class StyleEncoderConfig:
     """Settings of train.style_encoder; the defaults are those of the paper."""
 
-    data: str = field(default="", metadata={"help": "folder of aligned pictures of many styles"})
+    data: str = field(
+        default="",
+        metadata={"holds": "exemplars", "help": "folder of aligned pictures of many styles"},
+    )
     about: str = field(default="", metadata={"help": "the pictures and their licence"})
     base: str = field(default="engine/packs/base", metadata={"help": "base pack of the style"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})

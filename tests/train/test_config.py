@@ -38,7 +38,7 @@ def test_dry_run_prints_and_trains_nothing(capsys):
 
 
 def test_bad_values(capsys):
-    with pytest.raises(OptionError, match="--rate -1.0 is below 0"):
+    with pytest.raises(SystemExit, match="--rate -1.0 is below 0"):
         call("--rate", "-1")
     with pytest.raises(SystemExit):
         call("--fast", "perhaps")
