@@ -74,6 +74,7 @@ def tables(shop: Workshop) -> list[Table]:
     codes = looks(shop, part)
     rows = {name: measured(shop, look, held) for name, look in codes.items()}
     both = (LEARNED, GRAM)
+    short = "after so few steps the encoder hardly differs from the untrained one, in the last row"
     return [
         Table(
             title="What codes of style tell",
@@ -84,6 +85,16 @@ def tables(shop: Workshop) -> list[Table]:
                 for column in ("moved by geometry", "told content")
                 for more in (GRAM, OWN_GRAM)
             ],
+            reasons={
+                Claim(column, LEARNED, OWN_GRAM): short
+                for column in ("moved by geometry", "told content")
+            },
+            notes=(
+                "The paper's Gram matrices are of VGG-19, whose weights we do not have; those of "
+                "SqueezeNet, a larger network than the narrow encoder, stand in. What training did "
+                "is hence the difference to the Gram matrices of the encoder's own features, and "
+                "to the untrained encoder.",
+            ),
             figure=(
                 shop.save_figure("blendgan", _neighbours(held, [codes[name] for name in both])),
                 f"Each row: a picture, the {NEIGHBOURS} nearest to it by {LEARNED}, then the "

@@ -16,6 +16,8 @@ from train.reproduce.settings import Settings
 from train.reproduce.table import Table, Verdict
 from train.reproduce.workshop import Workshop
 
+OF_THIS_MACHINE = ("out", "docs")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -49,7 +51,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers under their full names, as JSON values."""
-        head = {"settings": asdict(self.settings), "machine": self.machine, "parts": self.parts}
+        settings = {k: v for k, v in asdict(self.settings).items() if k not in OF_THIS_MACHINE}
+        head = {"settings": settings, "machine": self.machine, "parts": self.parts}
         return head | {"tables": [_table_values(table) for table in self.tables]}
 
     def markdown(self) -> Iterator[str]:
@@ -82,7 +85,7 @@ class Report:
 
 def report_of(name: str, about: str, shop: Workshop, tables: Sequence[Table]) -> Report:
     """Put a report together, once all tables have been measured."""
-    parts = {part.name: part.to_dict() for part in shop.parts}
+    parts = {part.name: _anywhere(part.to_dict(), shop.settings.out) for part in shop.parts}
     machine = f"{platform.machine()}, {shop.runtime.reason}, torch {torch.__version__}"
     return Report(name, about, shop.settings, list(parts.values()), machine, tables)
 
@@ -92,9 +95,14 @@ def command(name: str, settings: Settings) -> str:
     words = ["python -m train.reproduce", name]
     for field in fields(settings):
         value = getattr(settings, field.name)
-        if value != field.default and field.name not in ("out", "docs"):
+        if value != field.default and field.name not in OF_THIS_MACHINE:
             words.append(f"--{field.name} {value}")
     return " ".join(words)
+
+
+def _anywhere(part: Mapping[str, Any], out: str) -> dict[str, Any]:
+    """A part's settings with OUT in place of the folder it was trained in."""
+    return {k: v.replace(out, "OUT") if isinstance(v, str) else v for k, v in part.items()}
 
 
 def _section(table: Table) -> Iterator[str]:

@@ -37,6 +37,7 @@ def test_files_say_the_same(tmp_path):
     assert markdown.read_text("utf-8").startswith("# Title.")
     document = json.loads(values.read_text("utf-8"))
     assert document["settings"]["budget"] == 8 and document["machine"] == "abacus"
+    assert str(tmp_path) not in values.read_text("utf-8")  # nothing of this machine
     first = document["tables"][0]
     assert first["rows"]["a"]["FID"]["name"] == "fid_squeezenet_8x9"
     assert first["orderings"][0]["holds"] is False

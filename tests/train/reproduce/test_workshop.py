@@ -71,6 +71,7 @@ def test_a_table_from_nothing_and_again_from_what_is_there(settings, name, monke
     docs = settings.docs
     text = open(f"{docs}/{name}.md", encoding="utf-8").read()
     values = json.load(open(f"{docs}/{name}.json", encoding="utf-8"))
+    assert settings.out not in json.dumps(values)
     assert all(
         np.isfinite(n["value"])
         for t in values["tables"]
