@@ -8,7 +8,8 @@ doctor.json. It takes seconds: beyond MOST_READ pictures, evenly spaced ones are
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from PIL import Image
 
 from engine.card import DETECTOR_FILE
 from engine.detect import Detector, EmbeddedDetector
-from engine.errors import DataError, StylizeError
+from engine.errors import DataError, StylizeError, TrainingError
 from engine.models.detector import detector_from_state
 from train import checks
 from train.data import SUFFIXES, as_float, attributes_of, seeded
@@ -90,12 +91,16 @@ def before_training(config: Any) -> list[Diagnosis]:
 
     Raises:
         DataError: something was found that cannot be trained on.
+        TrainingError: the run has begun with other pictures.
         PackError: the base cannot be read.
     """
     folders = {f.name: f.metadata["holds"] for f in fields(config) if "holds" in f.metadata}
     folders = {name: holds for name, holds in folders.items() if getattr(config, name)}
     out = Path(getattr(config, "out", "."))
-    if not folders or (out / "state.pt").exists():
+    if (out / "state.pt").exists():
+        _check_origin(out, config, folders)
+        return []
+    if not folders:
         return []
     source = load_source(config.base) if hasattr(config, "base") else None
     resolution = source.G.resolution if source else config.resolution
@@ -113,6 +118,19 @@ def before_training(config: Any) -> list[Diagnosis]:
         told = "\n".join(diagnosis.text() for diagnosis in diagnoses)
         raise DataError(f"{told}\nNothing was trained. --skip-doctor trains all the same.")
     return diagnoses
+
+
+def _check_origin(out: Path, config: Any, folders: Iterable[str]) -> None:
+    """Refuse to go on with the run of another style, which the default run folder invites to."""
+    file = out / "config.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name in folders:
+        old, new = before.get(name), getattr(config, name)
+        if old and Path(old).resolve() != Path(new).resolve():
+            raise TrainingError(
+                f"{out} is a run with --{name} {old}, not {new}: choose another folder with --out "
+                f"(if the pictures only moved, correct {file})"
+            )
 
 
 def distance(read: Sequence[checks.Picture], source: Source) -> float:

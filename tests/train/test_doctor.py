@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engine.detect import Face
-from engine.errors import DataError
+from engine.errors import DataError, TrainingError
 from tests.packs import RESOLUTION, write_base
 from train import checks, doctor
 from train.config import run_recipe
@@ -198,6 +198,17 @@ def test_a_recipe_looks_once_and_leaves_it_in_its_run(settings, tmp_path):
     assert exemplars.text() in (tmp_path / "run" / "doctor.txt").read_text()
     (tmp_path / "run" / "state.pt").write_bytes(b"")
     assert doctor.before_training(settings) == []
+
+
+def test_the_run_of_another_style_does_not_go_on(settings, tmp_path):
+    """Two styles trained with the default --out would otherwise be the first one twice."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "state.pt").write_bytes(b"")
+    (out / "config.json").write_text(json.dumps({"data": settings.data, "photos": ""}))
+    assert doctor.before_training(settings) == []
+    with pytest.raises(TrainingError, match="choose another folder with --out"):
+        doctor.before_training(dataclasses.replace(settings, data=str(tmp_path / "photos")))
 
 
 def test_a_style_without_photos_is_warned_of(settings):
