@@ -13,6 +13,7 @@ AUTOMATIC = ""  # the value of "the style decides": a radio button cannot hold N
 LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
     "color": ("Colours", {"style": "Of the style", "keep": "Of the photo"}),
+    "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
 }
 
 

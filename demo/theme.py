@@ -33,46 +33,57 @@ HEAD = """
 """
 
 CSS = """
-#header-block .html-container, #status .html-container, #stage-empty .html-container {
+#header-block .html-container, .status .html-container, .stage-empty .html-container {
   padding: 0; }
 #header { display: flex; gap: 14px; align-items: center; }
 #header svg { width: 42px; height: 42px; flex: none; }
 #header h1 { font-size: 1.45rem; font-weight: 700; margin: 0; line-height: 1.2; }
 #header p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .92rem; }
-#workspace { gap: 20px; align-items: flex-start; }
-#side, #main { gap: 12px; }
-#stage-empty .empty { height: 480px; border: 2px dashed var(--border-color-primary);
+.tabitem { padding: 12px 0 0 !important; border: 0 !important; background: none !important; }
+.workspace { gap: 20px; align-items: flex-start; }
+.choices, .outcome { gap: 12px; }
+.stage-empty .empty { height: 480px; border: 2px dashed var(--border-color-primary);
   border-radius: var(--radius-xl); display: flex; flex-direction: column; gap: 10px;
   align-items: center; justify-content: center; text-align: center; padding: 24px;
   color: var(--body-text-color-subdued); background: var(--block-background-fill); }
-#stage-empty .empty strong { color: var(--body-text-color); font-size: 1.08rem; }
-#stage-empty .empty span { color: inherit; }
-#stage-empty .empty svg { width: 54px; height: 54px; opacity: .55; }
-#status .line { font-size: .92rem; color: var(--body-text-color-subdued); }
-#status .problem { color: var(--body-text-color); border-left: 4px solid #f59e0b;
+.stage-empty .empty strong { color: var(--body-text-color); font-size: 1.08rem; }
+.stage-empty .empty span { color: inherit; max-width: 30em; }
+.stage-empty .empty svg { width: 54px; height: 54px; opacity: .55; }
+.status .line { font-size: .92rem; color: var(--body-text-color-subdued); }
+.status .problem { color: var(--body-text-color); border-left: 4px solid #f59e0b;
   background: color-mix(in srgb, #f59e0b 12%, transparent); padding: 8px 12px;
   border-radius: var(--radius-md); }
-#styles .grid-wrap, #faces .grid-wrap, #samples .grid-wrap { min-height: 0; padding-top: 30px; }
-#styles .grid-container, #faces .grid-container, #samples .grid-container { gap: 8px; }
-#actions { gap: 10px; }
-#main:has(#result img, #marker img) #stage-empty, #main:not(:has(#result img)) #result,
-#main:not(:has(#result img)) #by-hand, #main:not(:has(#marker img)) #marking,
-#faces:not(:has(.thumbnail-item)), #samples:not(:has(.thumbnail-item)) { display: none !important; }
-#stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
+.strip .grid-wrap { min-height: 0; padding-top: 30px; }
+.strip .grid-container { gap: 8px; }
+.looks .grid-wrap { max-height: none; }
+.actions, .line-row { gap: 10px; align-items: center; }
+.line-row .status { flex: 1 1 0; min-width: 0; }
+.references, .slot { gap: 8px; }
+.line-row .stop { flex: 0 0 90px !important; }
+.outcome:has(.result img, .marker img, .looks img) > .stage-empty,
+.outcome:not(:has(.result img)) .result, .outcome:not(:has(.result img)) .by-hand,
+.marking:not(:has(.marker img)), .slot:not(:has(.look img)) .by-hand,
+.strip:not(:has(.thumbnail-item)),
+.outcome:has(> .looks):not(:has(.looks img)) .actions, .walk:not(:has(button:enabled)),
+.outcome:not(:has(.result img)) .form:has(.recipe),
+.clip:not(:has(video)) { display: none !important; }
+.stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
-#seed-row { align-items: center; }
-#dice { margin: auto 10px 12px 0; height: 40px; border-radius: var(--radius-md); }
+.recipe textarea, .recipe input { font-family: var(--font-mono); font-size: .82rem; }
+.seed-row { align-items: center; background: var(--block-background-fill); }
+#dice, #vary-dice { margin: auto 10px 12px 0; height: 40px; border-radius: var(--radius-md); }
 footer .divider { display: none !important; }
-@media (min-width: 801px) { #main { position: sticky; top: 12px; } }
+@media (min-width: 801px) { .outcome { position: sticky; top: 12px; } }
 @media (max-width: 800px) {
   #header svg { display: none; }
-  #workspace { flex-direction: column; gap: 12px; align-items: stretch; }
-  #side, #main { display: contents; }
-  #workspace, #side > *, #main > * { width: 100%; max-width: calc(100vw - 24px); min-width: 0; }
-  #photo { order: 1; } #examples { order: 2; } #styles { order: 3; } #stage-empty { order: 4; }
-  #result { order: 5; } #status { order: 6; } #actions { order: 7; } #faces { order: 8; }
-  #samples { order: 9; } #by-hand { order: 10; } #marking { order: 11; } #settings { order: 12; }
-  #stage-empty .empty { height: 180px; }
+  .workspace { flex-direction: column; gap: 12px; align-items: stretch; }
+  .choices, .outcome { display: contents; }
+  .workspace, .choices > *, .outcome > * { width: 100%; max-width: calc(100vw - 24px);
+    min-width: 0; }
+  .outcome > * { order: 5; } .settings { order: 6; }
+  .outcome > .marking, .outcome > .by-hand { order: 5; }
+  .stage-empty .empty { height: 180px; }
+  .looks .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
 }
 """
 
@@ -81,9 +92,14 @@ EMPTY = """
  stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
 <rect x="5" y="8" width="38" height="32" rx="5"/><circle cx="24" cy="21" r="5.500"/>
 <path d="M12 37c2-6.500 6.500-9 12-9s10 2.500 12 9"/></svg>
-<strong>Your picture appears here</strong>
-<span>It starts by itself as soon as there is a photo.</span></div>
+<strong>{title}</strong>
+<span>{text}</span></div>
 """
+
+
+def empty_html(title: str, text: str) -> str:
+    """Return what stands where a picture will be: what appears there, and what it needs."""
+    return EMPTY.format(title=html.escape(title), text=html.escape(text))
 
 
 def build_theme() -> gr.themes.Base:

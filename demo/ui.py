@@ -12,8 +12,11 @@ import gradio as gr
 
 from demo.api import add_stylize_endpoint
 from demo.serving import private_settings
+from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.image import ImageTab
+from demo.tabs.multimodal import MultimodalTab
+from demo.tabs.reference import ReferenceTab
 from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
@@ -31,6 +34,7 @@ SWEEP_SECONDS, FILE_SECONDS = 300, 3000  # uploads and results are gone within 5
 
 def build_ui(studio: Studio) -> gr.Blocks:
     """Return the page, with its queue configured; no weights are read."""
+    stops = Stops()
     with gr.Blocks(
         title=TITLE,
         analytics_enabled=False,
@@ -38,11 +42,21 @@ def build_ui(studio: Studio) -> gr.Blocks:
         fill_width=True,
     ) as page:
         gr.HTML(HEADER, elem_id="header-block", apply_default_css=False)
-        ImageTab(studio)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Image", id="image") as tab:
+                image = ImageTab(studio)
+            image.follow_from(tab)
+            with gr.Tab("Variations", id="multimodal") as tab:
+                multimodal = MultimodalTab(studio, image.parts.visit, stops)
+            multimodal.follow_from(tab)
+            with gr.Tab("Reference", id="reference") as tab:
+                reference = ReferenceTab(studio, image.parts.visit, stops)
+            reference.follow_from(tab)
         add_stylize_endpoint(studio)
 
         def forget(request: gr.Request) -> None:
             """Drop what is kept for a visitor who left; should they return, it is read again."""
+            stops.stop(request)
             page.state_holder.delete_state(request.session_hash)
 
         page.unload(forget)

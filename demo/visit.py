@@ -129,6 +129,20 @@ def open_visit(stylizer: Stylizer, source: str, shelf: Path) -> Visit:
     return Visit(source, base, photo, portraits, folder, view, seconds)
 
 
+def reopened(
+    visit: Visit | None, source: str | None, stylizer: Stylizer, shelf: Path
+) -> Visit | None:
+    """Return the visit of `source`: the one there is if it fits, else a new one, None for none.
+
+    Files go to a new folder in `shelf`; those of a visit that is replaced are deleted. Raises
+    ImageError for a file that is no picture we read.
+    """
+    if visit is not None and source is not None and visit.fits(source, stylizer):
+        return visit
+    close_visit(visit)
+    return None if source is None else open_visit(stylizer, source, shelf)
+
+
 def close_visit(visit: Visit | None) -> None:
     """Delete the files of a visit; nothing happens where there is none."""
     if visit is not None:

@@ -20,7 +20,8 @@ from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
 from demo.studio import Studio
 from demo.tabs import image_marking as marking
-from demo.tabs.image_parts import GPU, LIGHT, WELCOME, Parts, build_parts
+from demo.tabs.image_parts import WELCOME, Parts, build_parts
+from demo.tabs.pieces import LAST, LIGHT, follow
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, PickedSample, Visit
 from engine.errors import ImageError, StylizeError
@@ -42,9 +43,8 @@ class ImageTab:
 
     def _connect(self) -> None:
         p = self.parts
-        last = {**GPU, "trigger_mode": "always_last", "preprocess": False}
-        opening = {**last, "show_progress_on": [p.empty, p.result]}
-        quick = {**last, "show_progress_on": p.result, "show_progress": "minimal"}
+        opening = {**LAST, "show_progress_on": [p.empty, p.result]}
+        quick = {**LAST, "show_progress_on": p.result, "show_progress": "minimal"}
         running = [p.photo.change(self.draw, p.inputs, p.outputs, **opening)]
         controls = [*self._style_controls().values(), p.attribute, p.seed]
         running += [c.input(self.draw, p.inputs, p.outputs, **quick) for c in controls]
@@ -59,6 +59,11 @@ class ImageTab:
         marked = marking.connect(p)
         running.append(marked.then(self.draw_marked, p.inputs, p.outputs, **opening))
         p.stop.click(stopped, None, [p.stop, p.status], cancels=running, **LIGHT)
+
+    def follow_from(self, tab: gr.Tab) -> None:
+        """Show the photo of the other tabs whenever this one is opened."""
+        p = self.parts
+        tab.select(follow, [p.visit, p.photo], p.photo, preprocess=False, **LIGHT)
 
     def _style_controls(self) -> dict[str, gr.components.Component]:
         """The controls of the options a style has defaults for."""

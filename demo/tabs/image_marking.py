@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from demo import visit as visits
-from demo.tabs.image_parts import LIGHT, Parts
+from demo.tabs.image_parts import Parts
+from demo.tabs.pieces import LIGHT
 from demo.visit import MARK_NAMES, Visit
 
 NO_FACE = (

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import gradio as gr
 
-from demo.controls import attribute_control, option_control, photo_input
+from demo.controls import attribute_control, option_control
 from demo.studio import Studio
-from demo.theme import EMPTY, status_line
-from demo.visit import close_visit
+from demo.tabs.pieces import (
+    before_and_after,
+    empty_stage,
+    photo_and_style,
+    status,
+    stop_button,
+    strip,
+    visit_state,
+)
 
-ASSETS = Path(__file__).parents[1] / "assets"
-VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
-GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
-LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+EMPTY = ("Your picture appears here", "It starts by itself as soon as there is a photo.")
 WELCOME = "Choose a photo, take one with the camera, or paste one."
 
 
@@ -72,55 +75,27 @@ class Parts:
 def build_parts(studio: Studio) -> Parts:
     """Lay the tab out inside the current `gr.Blocks`."""
     found: dict[str, gr.components.Component] = _states(studio)
-    with gr.Row(elem_id="workspace"):
-        with gr.Column(scale=4, min_width=300, elem_id="side"):
-            found |= _choices(studio) | _settings(studio)
-        with gr.Column(scale=6, min_width=300, elem_id="main"):
+    with gr.Row(elem_classes="workspace"):
+        with gr.Column(scale=4, min_width=300, elem_classes="choices"):
+            found |= photo_and_style(studio) | _settings(studio)
+        with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
             found |= _stage() | _people()
     return Parts(**{field.name: found[field.name] for field in fields(Parts)})
 
 
 def _states(studio: Studio) -> dict[str, gr.State]:
     return {
-        "visit": gr.State(None, time_to_live=VISIT_SECONDS, delete_callback=close_visit),
+        "visit": visit_state(),
         "style": gr.State(studio.default_style),
         "chosen": gr.State("all"),
         "sample": gr.State(None),
     }
 
 
-def _choices(studio: Studio) -> dict[str, gr.components.Component]:
-    photo = photo_input(
-        label="Photo",
-        sources=["upload", "webcam", "clipboard"],
-        buttons=["fullscreen"],
-        height=280,
-        alt_text="The photo to stylize",
-        elem_id="photo",
-    )
-    if examples := sorted(p for e in ("jpg", "png") for p in ASSETS.glob(f"example_*.{e}")):
-        gr.Examples([[str(p)] for p in examples], photo, label="Or try one", elem_id="examples")
-    tiles = studio.tiles()
-    styles = gr.Gallery(
-        tiles,
-        label="Style",
-        columns=4,
-        fit_columns=False,
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        selected_index=studio.names().index(studio.default_style),
-        buttons=[],
-        interactive=False,
-        elem_id="styles",
-    )
-    return {"photo": photo, "styles": styles}
-
-
 def _settings(studio: Studio) -> dict[str, gr.components.Component]:
     card = studio.card(studio.default_style)
     defaults = card.options()
-    with gr.Group(elem_id="settings"):
+    with gr.Group(elem_id="settings", elem_classes="settings"):
         parts = {
             "strength": option_control("strength", value=defaults.strength),
             "attribute": attribute_control(card.attributes),
@@ -132,7 +107,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
                 "truncation_psi", value=defaults.truncation_psi
             )
             parts["samples"] = option_control("samples", value=defaults.samples)
-            with gr.Row(elem_id="seed-row"):
+            with gr.Row(elem_classes="seed-row"):
                 parts["seed"] = option_control("seed", value=defaults.seed, scale=3)
                 parts["dice"] = gr.Button(
                     "Random", size="sm", scale=1, min_width=90, elem_id="dice"
@@ -142,39 +117,30 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
 
 def _stage() -> dict[str, gr.components.Component]:
     parts = {
-        "empty": gr.HTML(EMPTY, elem_id="stage-empty", apply_default_css=False),
-        "result": gr.ImageSlider(
-            label="Before and after",
-            type="filepath",
-            format="png",
-            interactive=False,
-            max_height=560,
-            buttons=["fullscreen"],
-            elem_id="result",
-        ),
-        "status": gr.HTML(status_line(WELCOME), elem_id="status", apply_default_css=False),
+        "empty": empty_stage(*EMPTY, "stage-empty"),
+        "result": before_and_after("result"),
+        "status": status("status", WELCOME),
     }
-    with gr.Row(elem_id="actions"):
+    with gr.Row(elem_classes="actions"):
         parts["download"] = gr.DownloadButton(
             "Download PNG", variant="primary", interactive=False, scale=4, elem_id="download"
         )
-        parts["stop"] = gr.Button(
-            "Stop", variant="stop", interactive=False, scale=1, min_width=90, elem_id="stop"
-        )
+        parts["stop"] = stop_button("stop")
     return parts
 
 
 def _people() -> dict[str, gr.components.Component]:
     parts = {
-        "faces": _strip("Faces: all, or click on one", "faces"),
-        "gallery": _strip("Samples: click the one you like", "samples"),
+        "faces": strip("Faces: all, or click on one", "faces"),
+        "gallery": strip("Samples: click the one you like", "samples"),
         "by_hand": gr.Button(
             "A face is missing or misread? Mark it by hand",
             size="sm",
             elem_id="by-hand",
+            elem_classes="by-hand",
         ),
     }
-    with gr.Column(elem_id="marking"):
+    with gr.Column(elem_id="marking", elem_classes="marking"):
         parts["hint"] = gr.Markdown()
         parts["marker"] = gr.Image(
             label="Click on the picture",
@@ -184,24 +150,9 @@ def _people() -> dict[str, gr.components.Component]:
             buttons=[],
             alt_text="The photo, to click on the eyes and the mouth",
             elem_id="marker",
+            elem_classes="marker",
         )
         with gr.Row():
             parts["undo"] = gr.Button("Undo", size="sm")
             parts["restart"] = gr.Button("Start again", size="sm")
     return parts
-
-
-def _strip(label: str, elem_id: str) -> gr.Gallery:
-    """A row of small pictures to choose one from."""
-    return gr.Gallery(
-        label=label,
-        format="png",
-        columns=7,
-        fit_columns=False,
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        buttons=[],
-        interactive=False,
-        elem_id=elem_id,
-    )

@@ -11,6 +11,8 @@ from PIL import Image
 
 from demo import visit as visits
 from demo.tabs.image import ImageTab
+from demo.tabs.multimodal import MultimodalTab
+from demo.tabs.reference import ReferenceTab
 from engine.detect import Face
 from engine.runtime import Runtime
 
@@ -86,3 +88,46 @@ class Visitor:
     def pictures(self) -> list[np.ndarray]:
         """The pictures before and after that are on the page."""
         return [np.array(Image.open(path)) for path in self.shown[self.tab.parts.result]]
+
+
+@dataclass
+class TabVisitor:
+    """Calls the callbacks of a tab that shares its photo, as a browser would."""
+
+    tab: MultimodalTab | ReferenceTab
+    values: dict = field(default_factory=dict)
+    request: gr.Request = field(default_factory=lambda: gr.Request(session_hash="me"))
+
+    def __post_init__(self) -> None:
+        parts = self.tab.parts
+        self.values = {c: getattr(c, "value", None) for c in parts.inputs | set(parts.outputs)}
+
+    def set(self, **changes) -> "TabVisitor":
+        """Change components by name."""
+        self.values |= {getattr(self.tab.parts, name): value for name, value in changes.items()}
+        return self
+
+    def run(self, callback: str = "draw", before=None, **changes) -> "TabVisitor":
+        """Change components by name, then run a callback; `before` is called after its start."""
+        self.set(**changes)
+        inputs = {c: self.values[c] for c in self.tab.parts.inputs}
+        steps = getattr(self.tab, callback)(inputs, self.request)
+        for number, updates in enumerate(steps):
+            self.values |= updates
+            if before and number == 0:
+                before()
+        return self
+
+    def upload(self, path: Path, slot: str | None = None, before=None) -> "TabVisitor":
+        """Upload the photo, or a reference into a slot."""
+        part = getattr(self.tab.parts, slot) if slot else self.tab.parts
+        self.values[part.photo] = {"path": str(path)}
+        return self.run(before=before)
+
+    def value(self, part: str):
+        """What is in a component."""
+        return self.values[getattr(self.tab.parts, part)]
+
+    def prop(self, part: str, name: str):
+        """A property of the last update of a component."""
+        return self.value(part)[name]

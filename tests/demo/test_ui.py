@@ -258,7 +258,7 @@ def test_examples_are_offered_where_there_are_some(studio: Studio, tmp_path: Pat
             ImageTab(studio)
         return sum(isinstance(block, gr.Dataset) for block in page.blocks.values())
 
-    monkeypatch.setattr("demo.tabs.image_parts.ASSETS", tmp_path)
+    monkeypatch.setattr("demo.tabs.pieces.ASSETS", tmp_path)
     assert num_datasets() == 0
     save_photo(tmp_path / "example_1.jpg")
     assert num_datasets() == 1

@@ -1,0 +1,122 @@
+"""What the tabs are laid out from: photo and style, the stage, strips, and how events run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.controls import photo_input, uploaded_path
+from demo.studio import Studio
+from demo.theme import empty_html, status_line
+from demo.visit import Visit, close_visit
+
+ASSETS = Path(__file__).parents[1] / "assets"
+VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
+GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
+LIGHT = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+LAST = {**GPU, "trigger_mode": "always_last", "preprocess": False}
+NO_FACE = (
+    "I found no face in this photo. Mark it by hand in the Image tab and come back, "
+    "or choose a photo with a larger, more frontal face."
+)
+STOPPED = "Stopped. Change something to draw again."
+
+Found = dict[str, gr.components.Component]
+
+
+def visit_state() -> gr.State:
+    """Return the state that holds a visitor's photo, shared by the tabs, or a reference."""
+    return gr.State(None, time_to_live=VISIT_SECONDS, delete_callback=close_visit)
+
+
+def examples(pattern: str) -> list[list[str]]:
+    """Return the pictures we made ourselves, as `gr.Examples` wants them."""
+    return [[str(p)] for p in sorted(ASSETS.glob(pattern)) if p.suffix in (".png", ".jpg")]
+
+
+def photo_and_style(studio: Studio, prefix: str = "") -> Found:
+    """Return the upload and the tiles of the styles; `prefix` keeps the ids of tabs apart."""
+    photo = photo_input(
+        label="Photo",
+        sources=["upload", "webcam", "clipboard"],
+        buttons=["fullscreen"],
+        height=280,
+        alt_text="The photo to stylize",
+        elem_id=f"{prefix}photo",
+        elem_classes="photo",
+    )
+    if found := examples("example_*"):
+        gr.Examples(found, photo, label="Or try one", elem_id=f"{prefix}examples")
+    styles = strip(
+        "Style",
+        f"{prefix}styles",
+        value=studio.tiles(),
+        columns=4,
+        selected_index=studio.names().index(studio.default_style),
+        elem_classes=["styles", "strip"],
+    )
+    return {"photo": photo, "styles": styles}
+
+
+def strip(label: str, elem_id: str, **changes: Any) -> gr.Gallery:
+    """Return a row of small pictures to choose one from."""
+    settings = {
+        "format": "png",
+        "columns": 7,
+        "fit_columns": False,
+        "height": "auto",
+        "object_fit": "cover",
+        "allow_preview": False,
+        "buttons": [],
+        "interactive": False,
+        "elem_classes": "strip",
+    }
+    return gr.Gallery(label=label, elem_id=elem_id, **{**settings, **changes})
+
+
+def before_and_after(elem_id: str, height: int = 560) -> gr.ImageSlider:
+    """Return the slider between two pictures of one size."""
+    return gr.ImageSlider(
+        label="Before and after",
+        type="filepath",
+        format="png",
+        interactive=False,
+        max_height=height,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+        elem_classes="result",
+    )
+
+
+def empty_stage(title: str, text: str, elem_id: str) -> gr.HTML:
+    """Return what stands where a picture will be."""
+    content = empty_html(title, text)
+    return gr.HTML(content, elem_id=elem_id, elem_classes="stage-empty", apply_default_css=False)
+
+
+def status(elem_id: str, text: str) -> gr.HTML:
+    """Return the line below the picture."""
+    return gr.HTML(
+        status_line(text), elem_id=elem_id, elem_classes="status", apply_default_css=False
+    )
+
+
+def stop_button(elem_id: str) -> gr.Button:
+    """Return the button that stops what is running, off until something is."""
+    return gr.Button(
+        "Stop",
+        variant="stop",
+        interactive=False,
+        scale=1,
+        min_width=90,
+        elem_id=elem_id,
+        elem_classes="stop",
+    )
+
+
+def follow(visit: Visit | None, photo: dict[str, Any] | None) -> Any:
+    """Return the photo a tab should show when it is opened: the one of the visitor's last tab."""
+    source = None if visit is None else visit.source
+    return gr.skip() if uploaded_path(photo) == source else source
