@@ -2,7 +2,7 @@
 
     OUT.mp4.job/job.json                 what is made: input, packs and options; never changes
     OUT.mp4.job/segments/000000.mp4 ...  finished parts of about two seconds
-    OUT.mp4.job/state.safetensors        after each segment: where the reader and the stabilizer are
+    OUT.mp4.job/state.safetensors        after each segment: the next frame, what was learned
 
 A file is whole or not there, and a segment counts only once the state says so: one that was being
 written when the power went is written again.
@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -28,7 +27,6 @@ from safetensors.torch import save_file
 from engine.errors import MediaError, OptionError
 
 READ_BYTES = 1 << 20
-ARRAY, TENSOR = "array:", "tensor:"  # names in state.safetensors, by what they were
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,15 @@ class State:
 
     Attributes:
         segments: how many are finished.
-        read: frames taken from the input; some may still wait in the stabilizer.
-        written: frames in the finished segments.
+        written: frames in the finished segments; the next one to read from the input.
+        end: seconds of the clip at which the last of them ends.
         untouched: (first, last) numbers of the frames in them that had no face.
-        stabilizer: that of `motion.temporal`: arrays, tensors and JSON values in dicts and lists;
-            {} at the beginning.
+        stabilizer: that of `motion.temporal`, tensors and JSON values; {} at the beginning.
     """
 
     segments: int = 0
-    read: int = 0
     written: int = 0
+    end: float = 0.0
     untouched: tuple[tuple[int, int], ...] = ()
     stabilizer: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,6 +66,8 @@ class JobFolder:
             self.segment(0).parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 _write_whole(path, lambda part: part.write_text(_json(identity), "utf-8"))
+            for unfinished in self.segment(0).parent.glob(".*"):  # of a run that was killed
+                unfinished.unlink()
         self._check(identity)
         return self._read_state()
 
@@ -82,8 +81,10 @@ class JobFolder:
 
     def save(self, state: State) -> None:
         """Write the state, whole or not at all; raises MediaError (disk full)."""
-        tensors: dict[str, torch.Tensor] = {}
-        metadata = {"state": json.dumps(_unfilled(vars(state), tensors))}
+        is_tensor = {k: isinstance(v, torch.Tensor) for k, v in state.stabilizer.items()}
+        tensors = {k: v.contiguous() for k, v in state.stabilizer.items() if is_tensor[k]}
+        values = {k: v for k, v in state.stabilizer.items() if not is_tensor[k]}
+        metadata = {"state": json.dumps({**vars(state), "stabilizer": values})}
         path = self.folder / "state.safetensors"
         with _explained(path):
             _write_whole(path, lambda part: save_file(tensors, part, metadata))
@@ -113,12 +114,13 @@ class JobFolder:
         try:
             with safe_open(path, framework="pt") as stored:
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-                values = _filled(json.loads(stored.metadata()["state"]), tensors)
+                values = json.loads(stored.metadata()["state"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise MediaError(
                 f"{path} is broken ({error}): start the job over with --no-resume"
             ) from error
         values["untouched"] = tuple((first, last) for first, last in values["untouched"])
+        values["stabilizer"] |= tensors
         return State(**values)
 
 
@@ -132,31 +134,6 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}; choose another file") from error
     return digest.hexdigest()
-
-
-def _unfilled(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Replace the arrays and tensors in dicts and lists by their names in `tensors`."""
-    if isinstance(value, Mapping):
-        return {key: _unfilled(inner, tensors) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_unfilled(inner, tensors) for inner in value]
-    if not isinstance(value, (np.ndarray, torch.Tensor)):
-        return value
-    kind = ARRAY if isinstance(value, np.ndarray) else TENSOR
-    name = f"{kind}{len(tensors)}"
-    tensors[name] = torch.as_tensor(np.ascontiguousarray(value)) if kind == ARRAY else value.clone()
-    return name
-
-
-def _filled(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """The reverse of `_unfilled`; tuples have become lists."""
-    if isinstance(value, dict):
-        return {key: _filled(inner, tensors) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, tensors) for inner in value]
-    if isinstance(value, str) and value in tensors:
-        return tensors[value].numpy() if value.startswith(ARRAY) else tensors[value]
-    return value
 
 
 def _differences(begun: Any, now: Any, name: str = "") -> list[str]:

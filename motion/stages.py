@@ -1,0 +1,78 @@
+"""The stages of a video job, from the clip to drawn frames, each ahead of the next (`stream`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+from engine.detect import Face
+from engine.pipeline import Stylizer
+from motion.film import Cut
+from motion.media import Frame, Limits, read_frames
+from motion.stream import ahead
+from motion.temporal import Stabilizer, StylizedFrame
+
+SEGMENT_SECONDS = 2
+QUEUE_FRAMES = 4
+
+
+@dataclass
+class Source:
+    """The frames of a clip from `start` to `end` seconds, the first `skip` of them left out.
+
+    They are decoded from the start again, so that each is the same whatever is skipped. `notes` is
+    what the reader had to say about the clip at its end.
+    """
+
+    path: Path
+    limits: Limits
+    start: float = 0.0
+    end: float | None = None
+    skip: int = 0
+    notes: tuple[str, ...] = field(default=(), init=False)
+
+    def frames(self, limit: int | None = None) -> Iterator[Frame]:
+        """Yield the frames, at most `limit`; raises MediaError."""
+        stop = None if limit is None else self.skip + limit
+        with closing(read_frames(self.path, self.limits, self.start, self.end)) as frames:
+            yield from islice(frames, self.skip, stop)
+            self.notes = frames.notes
+
+
+def drawn(
+    source: Source, stabilizer: Stabilizer, limit: int | None = None
+) -> Iterator[StylizedFrame | Cut]:
+    """Yield the frames drawn, in order, and where a segment ends its `Cut`; holds few at a time.
+
+    Decoding, detection and drawing run in threads of their own. Close the generator to stop them.
+    """
+    frames = ahead(source.frames(limit), QUEUE_FRAMES)
+    seen = ahead(_detected(stabilizer.stylizer, frames), QUEUE_FRAMES)
+    return ahead(_stabilized(stabilizer, seen), QUEUE_FRAMES)
+
+
+def _detected(stylizer: Stylizer, frames: Iterator[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+    with closing(frames):
+        for frame in frames:
+            yield frame, stylizer.detect(frame.rgb)
+
+
+def _stabilized(
+    stabilizer: Stabilizer, seen: Iterator[tuple[Frame, list[Face]]]
+) -> Iterator[StylizedFrame | Cut]:
+    begun: Fraction | None = None
+    with closing(seen):
+        for frame, faces in seen:
+            drawn = stabilizer.push(frame, faces)
+            yield from drawn
+            if not drawn:
+                continue
+            begun = drawn[0].frame.time if begun is None else begun
+            if drawn[-1].frame.time - begun >= SEGMENT_SECONDS:
+                yield Cut(stabilizer.snapshot())
+                begun = None
+        yield from stabilizer.flush()
