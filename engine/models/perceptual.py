@@ -9,6 +9,7 @@ before conv3_1), here the first taps of SqueezeNet (Iandola et al. 2016, arXiv 1
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
 from os import PathLike
@@ -21,6 +22,12 @@ from torch.nn import functional as F
 from engine.errors import CheckpointError, ImageError, OptionError
 
 BGR_MEANS = (104.0, 117.0, 123.0)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's
+TORCHVISION_FIRES = (3, 4, 5, 7, 8, 9, 10, 12)  # their places among its `features`
+ACCEPTED = (
+    "squeezenet_v1.0.npz, or torchvision's squeezenet1_0-b66bff10.pth (python -m demo.doctor fetch "
+    "squeezenet)"
+)
 SMALLEST_SIDE = 64
 DEFAULT_LAYERS = ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
 _EPSILON = 1e-10
@@ -55,9 +62,9 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """Frozen feature extractor, RGB [-1, 1] in; the preprocessing is part of conv1.
 
-    The public network expects BGR 0..255 minus `BGR_MEANS`. As conv1 has no padding, channel order,
-    scale and means fold exactly into its weights (`from_npz`), and nothing can be fed in the wrong
-    range by accident.
+    Public networks expect BGR 0..255 minus `BGR_MEANS`, or RGB with ImageNet's mean and deviation.
+    As conv1 has no padding, channel order, scale and means fold exactly into its weights
+    (`from_npz`), and nothing can be fed in the wrong range by accident.
     """
 
     def __init__(self) -> None:
@@ -69,30 +76,31 @@ class SqueezeNet(nn.Module):
 
     @classmethod
     def from_npz(cls, path: str | PathLike[str]) -> SqueezeNet:
-        """Load squeezenet_v1.0.npz (`fire2/squeeze1x1.weight` ...; the classifier is left out).
+        """Load squeezenet_v1.0.npz (`fire2/squeeze1x1.weight` ...), or torchvision's file.
+
+        The latter is squeezenet1_0-b66bff10.pth, the same network trained by others; numbers of one
+        file do not compare with those of the other. The classifier is left out.
 
         Raises:
             CheckpointError: the file is missing, unreadable, or holds other tensors.
         """
         net = cls()
+        read = _read_torchvision if str(path).endswith(".pth") else _read_caffe
         try:
-            with np.load(path, allow_pickle=False) as file:
-                state = {k.replace("/", "."): torch.from_numpy(file[k]) for k in file.files}
-        except (OSError, ValueError) as error:
+            state, scale, offset = read(path)
+        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             raise CheckpointError(
-                f"cannot read the perceptual network {path}: {error}; expected "
-                "squeezenet_v1.0.npz of ../shared/weights"
+                f"cannot read the perceptual network {str(path)!r}: {error}; expected {ACCEPTED}"
             ) from error
         own = net.state_dict()
         wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
         if wrong:
             raise CheckpointError(
                 f"{path} is not SqueezeNet v1.0: {len(wrong)} tensors are missing or of another "
-                f"shape, the first is {wrong[0]}; use squeezenet_v1.0.npz of ../shared/weights"
+                f"shape, the first is {wrong[0]}; use {ACCEPTED}"
             )
-        weight, bias = state["conv1.weight"], state["conv1.bias"]
-        state["conv1.weight"], state["conv1.bias"] = _fold_preprocessing(weight, bias)
         net.load_state_dict({k: state[k] for k in own})
+        _fold(net.conv1, scale, offset)
         return net
 
     def features(self, image: Tensor, layers: Sequence[str] = DEFAULT_LAYERS) -> list[Tensor]:
@@ -178,10 +186,32 @@ def _unit(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + _EPSILON)
 
 
-def _fold_preprocessing(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn a convolution on BGR 0..255 minus means into one on RGB [-1, 1] (exact unpadded)."""
-    centre = 127.5 - torch.tensor(BGR_MEANS).view(1, 3, 1, 1)  # what a picture value of 0 becomes
-    return weight.flip(1) * 127.5, bias + (weight * centre).sum(dim=(1, 2, 3))
+def _read_caffe(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The tensors for RGB, and what they expect of x in [-1, 1]: scale x + offset [3]."""
+    with np.load(path, allow_pickle=False) as file:
+        state = {k.replace("/", "."): torch.from_numpy(file[k]) for k in file.files}
+    if "conv1.weight" in state:
+        state["conv1.weight"] = state["conv1.weight"].flip(1)  # from BGR
+    return state, torch.full((3,), 127.5), 127.5 - torch.tensor(BGR_MEANS).flip(0)
+
+
+def _read_torchvision(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The same of torchvision's file, whose layers are numbered."""
+    found, state = torch.load(path, map_location="cpu", weights_only=True), {}
+    places = {"conv1": 0} | dict(zip(_FIRES, TORCHVISION_FIRES, strict=True))
+    for name, place in places.items():
+        prefix = f"features.{place}."
+        part = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+        state |= {f"{name}.{k.replace('squeeze.', 'squeeze1x1.')}": v for k, v in part.items()}
+    mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
+    return state, 0.5 / deviation, (0.5 - mean) / deviation
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv2d, scale: Tensor, offset: Tensor) -> None:
+    """Make a convolution on scale x + offset, [3] each, one on x; exact, because it is unpadded."""
+    conv.bias += (conv.weight * offset.view(1, 3, 1, 1)).sum(dim=(1, 2, 3))
+    conv.weight *= scale.view(1, 3, 1, 1)
 
 
 def _check_image(image: Tensor) -> None:

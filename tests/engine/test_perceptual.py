@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from engine.errors import CheckpointError, ImageError, OptionError
+from engine.models import perceptual
 from engine.models.perceptual import (
     BGR_MEANS,
     DEFAULT_LAYERS,
@@ -70,6 +71,26 @@ def test_preprocessing_is_folded_into_the_first_convolution(weights, pretrained)
     torch.testing.assert_close(
         pretrained.features(image, ["conv1"])[0], expected, rtol=1e-4, atol=2e-2
     )
+
+
+def test_torchvision_file_is_the_same_network_with_other_numbers(untrained, tmp_path):
+    """Its names and its preprocessing: RGB in [0, 1] minus mean over deviation."""
+    state = untrained.state_dict()
+    places = dict(zip(perceptual._FIRES, perceptual.TORCHVISION_FIRES, strict=True)) | {"conv1": 0}
+    theirs = {}
+    for name, value in state.items():
+        module, rest = name.split(".", 1)
+        theirs[f"features.{places[module]}.{rest.replace('squeeze1x1', 'squeeze')}"] = value
+    file = tmp_path / "squeezenet1_0-b66bff10.pth"
+    torch.save({**theirs, "classifier.1.bias": torch.zeros(1)}, file)
+    network, x = SqueezeNet.from_npz(file), torch.rand(1, 3, 64, 64) * 2 - 1
+    mean, deviation = (
+        torch.tensor(v).view(3, 1, 1)
+        for v in (perceptual.IMAGENET_MEAN, perceptual.IMAGENET_DEVIATION)
+    )
+    expected = untrained.features(((x + 1) / 2 - mean) / deviation)
+    for ours, wanted in zip(network.features(x), expected, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_pretrained_network_sees_portraits(shared, weights, pretrained):
