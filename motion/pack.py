@@ -104,7 +104,7 @@ def find_motion_pack(name: str | None = None, search: Sequence[str | Path] | Non
     raise PackError(
         f"{wrong}; there are {', '.join(found) or 'none'}: get the public ones with "
         "`python -m demo.doctor fetch fomm-vox-adv` and then "
-        "`python -m demo.doctor import vox-adv-cpk.pth.tar`, or name a folder as ./motion"
+        "`python -m demo.doctor import` with the file it names, or name a folder as ./motion"
     )
 
 

@@ -44,6 +44,7 @@ examples:
   python -m demo.doctor import cartoon.pt --base agilegan
   python -m demo.doctor import toon.pkl --base ffhq --swap-resolution 16
   python -m demo.doctor import blendgan.pt psp_encoder.pt --name blendgan
+  python -m demo.doctor import vox-adv-cpk.pth.tar --name vox-adv
 
 Files that belong together are named together. Nothing in them is executed. A file whose generator
 differs from that of its base becomes a style, any other a base.

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from demo.doctor.motion import import_motion
 from demo.doctor.words import explain_licence
 from engine.base import read_base
 from engine.card import ENCODER_SPACES
@@ -24,13 +25,19 @@ def import_files(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.out) if arguments.out else data_home() / "packs"
     library = StyleLibrary([folder, *search_folders()])
     checkpoints = [_read(path, arguments) for path in arguments.files]
+    name = arguments.name or plain_name(arguments.files[0])
+    licence = arguments.licence or _licence(checkpoints)
+    if motion := [c for c in checkpoints if c.kind == "fomm"]:
+        if len(checkpoints) > 1:
+            raise OptionError(f"{motion[0].path} moves pictures: import it by itself")
+        return import_motion(motion[0], name, licence, folder)
     wishes = Wishes(
-        name=arguments.name or plain_name(arguments.files[0]),
+        name=name,
         base=load_pack(library.find(arguments.base)) if arguments.base else None,
         attributes=tuple(name.strip() for name in arguments.attributes.split(",") if name.strip()),
         swap_resolution=arguments.swap_resolution,
         framing=arguments.framing,
-        licence=arguments.licence or _licence(checkpoints),
+        licence=licence,
     )
     packs = plan(checkpoints, wishes)
     _leave_embedded_alone(packs)
