@@ -14,11 +14,13 @@ from engine.detect import Face
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
 from engine.portraits import encode_face, is_usable
+from motion.follow import moved_by
 from motion.smoothing import Filter, LocalFit, OneEuro
 from motion.temporal_options import TemporalOptions
 from motion.track import LONGEST_GAP
 
 CONFIRMED = 3  # sightings; what is found less often is no face
+POINT_SIGMA = 0.15
 HELD = 3  # frames a lost face stays when nothing is known of what follows
 MEAN_OVER = 300  # sightings the mean of the codes reaches back
 COLOR_CUTOFF, COLOR_BETA = 0.5, 0.02  # One-Euro of the colours; speed in units of L, a, b
@@ -50,6 +52,10 @@ class Person:
         self.attribute: str | None = None
         self.mean = np.zeros(0)
         self.num_codes = 0
+        self.box = np.zeros(4, np.float32)  # where the face was last, in the latest frame
+        self.movements: dict[
+            int, np.ndarray
+        ] = {}  # of the last frames: from where the face was first seen to there
         self.points = self._filter(POINT_CUTOFF, POINT_BETA, size)
         self.codes = self._filter(CODE_CUTOFF, CODE_BETA, 1.0)
         steady = temporal.steadiness
@@ -58,12 +64,24 @@ class Person:
     def _filter(self, cutoff: float, beta: float, unit: float) -> Filter:
         steady = self.temporal.steadiness
         if self.temporal.look_ahead:
-            return LocalFit(steady * self.temporal.smoothing)
+            return LocalFit(steady * (POINT_SIGMA if unit != 1.0 else self.temporal.smoothing))
         return OneEuro(cutoff / steady if steady else np.inf, beta, unit)
+
+    def follow(self, index: int, matrix: np.ndarray) -> None:
+        """Take how the face moved from the frame before to frame `index`, [3, 3]."""
+        latest = max(self.movements, default=None)
+        total = matrix if latest is None else matrix @ self.movements[latest]
+        kept = index - self.temporal.look_ahead - 1
+        self.movements = {k: m for k, m in self.movements.items() if k >= kept} | {index: total}
+        self.box = moved_by(matrix, self.box.reshape(2, 2)).astype(np.float32).ravel()
 
     def see(self, index: int, time: float, face: Face) -> None:
         """Take the face found in frame `index`."""
-        self.points.add(time, np.concatenate([face.landmarks, face.box.reshape(2, 2)]))
+        if index not in self.movements:
+            self.follow(index, np.eye(3))
+        self.box = face.box
+        points = np.concatenate([face.landmarks, face.box.reshape(2, 2)])
+        self.points.add(time, moved_by(np.linalg.inv(self.movements[index]), points))
         self.count += 1
         self.area += (face.area - self.area) / self.count
         kept = index - 2 * LONGEST_GAP - self.temporal.look_ahead
@@ -96,7 +114,7 @@ class Person:
 
         None: it left the picture.
         """
-        points = self.points.at(time).astype(np.float32)
+        points = moved_by(self.movements[index], self.points.at(time)).astype(np.float32)
         face = Face(points[:-2], points[-2:].ravel(), 1.0)
         if len(face.landmarks) and not is_usable(face, rgb):
             return None
@@ -138,10 +156,11 @@ class Person:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state: arrays, numbers and texts."""
-        names = ("size", "area", "count", "sightings", "attributes", "attribute", "mean")
+        names = ("size", "area", "count", "sightings", "attributes", "attribute", "mean", "box")
         state = {name: getattr(self, name) for name in (*names, "num_codes")}
         filters = {name: getattr(self, name).snapshot() for name in ("points", "codes", "colors")}
-        return {"values": state, **filters}
+        movements = {str(k): matrix for k, matrix in self.movements.items()}
+        return {"values": state, "movements": movements, **filters}
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], temporal: TemporalOptions) -> Person:
@@ -149,6 +168,7 @@ class Person:
         person = cls(temporal, state["values"]["size"])
         for name, value in state["values"].items():
             setattr(person, name, value)
+        person.movements = {int(k): m for k, m in state.get("movements", {}).items()}
         for name in ("points", "codes", "colors"):
             getattr(person, name).restore(state[name])
         return person

@@ -88,8 +88,8 @@ def local_weights(times: np.ndarray, time: float, sigma: float, degree: int) -> 
     ]
     reach = max(sigma * REACH, *(1.01 * gap for gap in nearest))
     weight = np.exp(-0.5 * (distance * REACH / reach) ** 2) * (np.abs(distance) <= reach)
-    sides = min((distance[weight > 0] < 0).sum(), (distance[weight > 0] > 0).sum())
-    degree = degree if sides >= 2 else 1 if sides else 0
+    used = distance[weight > 0]
+    degree = min(degree if min((used < 0).sum(), (used > 0).sum()) >= 2 else 1, len(used) - 1)
     powers = (distance / reach)[:, None] ** np.arange(degree + 1)  # [n, degree + 1]
     moments = powers.T @ (powers * weight[:, None])
     return (powers * weight[:, None]) @ np.linalg.solve(moments, np.eye(degree + 1)[0])

@@ -27,6 +27,7 @@ from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer, fitted_size
 from motion.flow import carried
+from motion.follow import gray_of, movement
 from motion.person import Look, Person
 from motion.snapshots import flattened, nested
 from motion.temporal_options import TemporalOptions
@@ -113,6 +114,7 @@ class Stabilizer:
         self._seen = -1  # index of the last frame looked at
         self._scene_length = 0
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
+        self._gray = np.zeros((0, 0), np.uint8)  # of the last frame looked at
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
     def push(self, frame: Frame, faces: Sequence[Face] | None = None) -> list[StylizedFrame]:
@@ -154,6 +156,7 @@ class Stabilizer:
                 "tracker": self._tracker.snapshot(),
                 "cuts": self._cuts.snapshot(),
                 "persons": {str(k): person.snapshot() for k, person in self._persons.items()},
+                "gray": self._gray,
                 "placed": list(placed),
                 "faces": faces,
                 "last": {str(i): picture for i, picture in enumerate(self._last)},
@@ -164,6 +167,7 @@ class Stabilizer:
         """Take over a snapshot of a stabilizer with the same arguments: the pixels are the same."""
         state = nested(state)
         self._seen, self._scene_length = state["seen"], state["scene_length"]
+        self._gray = state["gray"]
         self._tracker.restore(state["tracker"])
         self._cuts.restore(state["cuts"])
         self._persons = {
@@ -189,6 +193,12 @@ class Stabilizer:
         self._seen, self._scene_length = index, self._scene_length + 1
         forgotten = index - LONGEST_GAP - self.temporal.look_ahead - 1
         self._persons = {k: p for k, p in self._persons.items() if p.sightings[-1] >= forgotten}
+        gray, before = gray_of(frame.rgb), self._gray
+        if before.shape == gray.shape:
+            scale = gray.shape[1] / frame.rgb.shape[1]
+            for person in self._persons.values():
+                person.follow(index, movement(before, gray, person.box, scale))
+        self._gray = gray
         for number, face in self._tracker.update(index, faces).items():
             if number not in self._persons:
                 self._persons[number] = Person(self.temporal, face.area**0.5)

@@ -40,8 +40,11 @@ class Tracker:
         found: dict[int, Face] = {}
         if ids and faces:
             costs = np.array([[moved(self._last[i][1], face) for face in faces] for i in ids])
-            for row, column in zip(*linear_sum_assignment(np.minimum(costs, 10.0)), strict=True):
-                if costs[row, column] <= MOST_MOVED:
+            allowed = costs <= MOST_MOVED
+            # What is not allowed counts the same however far: it must not break a pair that is.
+            pairs = linear_sum_assignment(np.where(allowed, costs, len(costs) + len(faces)))
+            for row, column in zip(*pairs, strict=True):
+                if allowed[row, column]:
                     found[ids[row]] = faces[column]
         taken = {id(face) for face in found.values()}
         for face in faces:
