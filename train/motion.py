@@ -18,6 +18,7 @@ Ends in a motion pack (motion.pack): keypoints.safetensors, generator.safetensor
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.perceptual import SqueezeNet
@@ -26,7 +27,7 @@ from motion.fomm.blocks import Reduction
 from motion.pack import MotionCard, save_motion_pack
 from motion.transfer import relative
 from train.config import run_recipe
-from train.data import as_float, seeded
+from train.data import seeded
 from train.deformation import draw_deformations
 from train.distributed import join_processes, take_step
 from train.loop import Run, autocast, set_lr
@@ -162,11 +163,13 @@ def _tensors(kp: Keypoints) -> tuple[Tensor, Tensor]:
 def _sources(run: Run, material: Material, driving: Tensor) -> list[Tensor]:
     """Pictures [1, 3, S, S]: the first driving frame, then photos or frames of other clips."""
     if material.photos:
-        others = (as_float(material.photos.images[: NUM_SOURCES - 1]) + 1) / 2
+        others = material.photos.images[: NUM_SOURCES - 1].float() / 255
     else:
         firsts = [files[0] for files in material.clips.files[: NUM_SOURCES - 1]]
         others = material.clips.read(firsts) / 255
-    return [driving[:1], *others.to(run.device).split(1)]
+    size = driving.shape[-2:]
+    others = F.interpolate(others.to(run.device), size, mode="bilinear", antialias=True)
+    return [driving[:1], *others.split(1)]
 
 
 def _save_pack(nets: MotionNetworks, run: Run, material: Material) -> None:

@@ -45,6 +45,9 @@ class MotionConfig:
     sigma_affine: float = field(default=0.05, metadata={"help": "of random deformations"})
     sigma_bend: float = field(default=0.005, metadata={"help": "of their thin plate splines"})
     bend_side: int = field(default=5, metadata={"help": "control points per side"})
+    zoom: float = field(
+        default=1.0, metadata={"help": "pairs are enlarged by up to this, for tighter framing"}
+    )
     jitter: float = field(default=0.1, metadata={"help": "of brightness, contrast, colours, hue"})
     holdout: int = field(default=0, metadata={"help": "clips never trained on, to measure on"})
     sample_every: int = field(default=1000, metadata={"help": "steps between sample grids"})
@@ -72,6 +75,8 @@ class MotionConfig:
                 f"--scales {self.scales} of --size {self.size} end at {smallest} px; 1, 2, 4 or 8 "
                 "down to 64 px are accepted: the perceptual network sees no less"
             )
+        if not 1 <= self.zoom <= 4:
+            raise OptionError(f"--zoom is {self.zoom}; 1 (as the frames are) to 4 is accepted")
         if not 0 <= self.photo_share < 1 or (self.photo_share > 0) != bool(self.photos):
             raise OptionError(
                 f"--photo-share is {self.photo_share}, --photos {self.photos or 'nothing'}; "
@@ -122,6 +127,7 @@ PRESETS = {
         batch=8,
         lr=4e-4,
         scales="1,2",
+        zoom=1.5,  # cut_clips leaves more room around a face than demo.animate does
         holdout=1,
         sample_every=500,
     ),

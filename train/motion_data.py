@@ -1,8 +1,9 @@
 """What train.motion draws from: pairs of frames of a clip, and stills deformed twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from train.augment import jitter_colors
@@ -14,7 +15,10 @@ from train.motion_config import MotionConfig
 
 @dataclass(frozen=True)
 class Material:
-    """Clips to train on, clips to measure on (the same if none is held out), photos or None."""
+    """Clips to train on, clips to measure on (the same if none is held out), photos or None.
+
+    What is trained on is larger than the networks' pictures by the configured zoom.
+    """
 
     clips: ClipSet
     held: ClipSet
@@ -23,10 +27,10 @@ class Material:
 
 def load_material(config: MotionConfig) -> Material:
     """Read what the settings name; raises DataError."""
-    clips = load_clips(config.data, config.size)
-    held, rest = clips.split_off(config.holdout)
-    photos = load_images(config.photos, config.size) if config.photos else None
-    return Material(rest, held if len(held) else rest, photos)
+    size = round(config.size * config.zoom)
+    held, rest = load_clips(config.data, size).split_off(config.holdout)
+    photos = load_images(config.photos, size) if config.photos else None
+    return Material(rest, replace(held if len(held) else rest, size=config.size), photos)
 
 
 def draw_pairs(
@@ -44,7 +48,20 @@ def draw_pairs(
         index = torch.randint(len(material.photos), (count,), generator=generator)
         photos = material.photos.images[index].to(device).float() / 255
         parts.append(torch.stack([_deformed(photos, config) for _ in range(2)], dim=1))
-    return jitter_colors(torch.cat(parts), config.jitter)
+    return _zoomed(jitter_colors(torch.cat(parts), config.jitter), config.size)
+
+
+def _zoomed(pairs: Tensor, size: int) -> Tensor:
+    """Cut squares of `size` px or more from the middle of pairs [N, 2, 3, S, S], to `size`."""
+    count, side = len(pairs), pairs.shape[-1]
+    if side == size:
+        return pairs
+    least = size / side
+    share = least + (1 - least) * torch.rand(count, device=pairs.device)
+    theta = share[:, None, None] * torch.eye(2, 3, device=pairs.device)
+    grid = F.affine_grid(theta, [count, 3, size, size], align_corners=False)
+    both = F.grid_sample(pairs.flatten(1, 2), grid, align_corners=False)  # [N, 6, size, size]
+    return both.unflatten(1, (2, 3))
 
 
 def _deformed(photos: Tensor, config: MotionConfig) -> Tensor:

@@ -11,7 +11,7 @@ from engine.models import perceptual
 from motion.pack import load_motion_pack
 from tests.train.test_clips import write_frames
 from tests.train.tiny import assert_same_state, drawn_squeezenet, parts_of, write_tiny
-from train import motion
+from train import motion, motion_data
 from train.augment import jitter_colors
 from train.config import run_recipe
 from train.motion_config import PRESETS, MotionConfig
@@ -48,7 +48,11 @@ def config(tmp_path):
     )
 
 
-CASES = {"plain": {}, "adversarial": {"gan_weight": 1.0}, "stills": {"photo_share": 0.5}}
+CASES = {
+    "plain": {},
+    "adversarial": {"gan_weight": 1.0},
+    "stills": {"photo_share": 0.5, "zoom": 1.5},
+}
 
 
 @pytest.mark.parametrize("more", CASES.values(), ids=CASES)
@@ -133,6 +137,20 @@ def test_stills_are_deformed_twice(config, tmp_path):
     assert 0 < change < strangers
 
 
+def test_zoom_enlarges_a_pair_alike_about_its_middle(config):
+    material = load_material(dataclasses.replace(config, zoom=2.0))
+    assert (material.clips.size, material.held.size) == (128, 64)
+    column = torch.linspace(-1, 1, 128).expand(8, 2, 3, 128, 128)
+    torch.manual_seed(0)
+    zoomed = motion_data._zoomed(column, 64)
+    assert zoomed.shape == (8, 2, 3, 64, 64)
+    torch.testing.assert_close(zoomed[:, 0], zoomed[:, 1])
+    torch.testing.assert_close(zoomed, -zoomed.flip(4))
+    ends = zoomed[:, 0, 0, 0, -1]
+    assert ((ends > 0.45) & (ends < 1)).all() and ends.std() > 0.05
+    assert motion_data._zoomed(column, 128) is column
+
+
 def test_jitter_changes_a_pair_alike():
     pairs = torch.rand(3, 1, 3, 8, 8).expand(-1, 2, -1, -1, -1) * 0.6 + 0.2
     assert torch.equal(jitter_colors(pairs, 0.0), pairs)
@@ -180,6 +198,7 @@ def test_published_networks(monkeypatch):
         ({"size": 100}, "--size 100 must be a multiple"),
         ({"scales": "1,4"}, "end at 16 px"),
         ({"scales": "one"}, "whole numbers with commas"),
+        ({"zoom": 0.5}, "--zoom is 0.5"),
         ({"batch": 1}, "batch norm compares"),
         ({"photo_share": 0.5}, "both or none"),
     ],
