@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.api import add_stylize_endpoint
+from demo.api import add_endpoints
 from demo.serving import private_settings
 from demo.stopping import Stops
 from demo.studio import Studio
@@ -52,7 +52,7 @@ def build_ui(studio: Studio) -> gr.Blocks:
             with gr.Tab("Reference", id="reference") as tab:
                 reference = ReferenceTab(studio, image.parts.visit, stops)
             reference.follow_from(tab)
-        add_stylize_endpoint(studio)
+        add_endpoints(studio)
 
         def forget(request: gr.Request) -> None:
             """Drop what is kept for a visitor who left; should they return, it is read again."""

@@ -184,7 +184,7 @@ def _looks() -> Found:
 def _chosen() -> Found:
     parts: Found = {"result": before_and_after("vary-result", 460)}
     with gr.Row(elem_classes="actions"):
-        parts["lock"] = gr.Button("Vary around this look", interactive=False, elem_id="vary-lock")
+        parts["lock"] = gr.Button("Vary around it", interactive=False, elem_id="vary-lock")
         parts["unlock"] = gr.Button(
             "Unlock", interactive=False, min_width=90, elem_id="vary-unlock"
         )
@@ -194,7 +194,7 @@ def _chosen() -> Found:
     parts["recipe"] = gr.Textbox(
         label="The same on the command line",
         interactive=False,
-        max_lines=2,
+        max_lines=4,
         buttons=["copy"],
         elem_id="vary-recipe",
         elem_classes="recipe",
@@ -204,8 +204,8 @@ def _chosen() -> Found:
 
 def _walk() -> Found:
     with gr.Row(elem_classes="actions walk"):
-        begin = gr.Button("Start a walk here", interactive=False, elem_id="vary-begin")
-        walk = gr.Button("Walk to this look", interactive=False, elem_id="vary-walk")
+        begin = gr.Button("Walk from here", interactive=False, elem_id="vary-begin")
+        walk = gr.Button("Walk to here", interactive=False, elem_id="vary-walk")
     clip = gr.Video(
         label="The walk",
         interactive=False,

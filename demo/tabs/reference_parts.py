@@ -221,7 +221,7 @@ def _stage() -> Found:
     parts["recipe"] = gr.Textbox(
         label="The same on the command line",
         interactive=False,
-        max_lines=2,
+        max_lines=4,
         buttons=["copy"],
         elem_classes="recipe",
     )

@@ -40,10 +40,38 @@ def test_endpoint_returns_a_png(client: Client, photo: Path):
 
 def test_endpoint_is_documented_in_order(client: Client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoints) == ["/stylize_image"]
-    names = [p["parameter_name"] for p in endpoints["/stylize_image"]["parameters"]]
-    assert names == ["photo", "style", *StylizeOptions.describe()]
-    assert "Draw the people in a photo" in endpoints["/stylize_image"]["description"]
+    own = {
+        "/stylize_image": ["photo", "style"],
+        "/vary": ["photo", "style", "count"],
+        "/apply_reference": ["photo", "reference", "style"],
+    }
+    assert list(endpoints) == list(own)
+    for name, arguments in own.items():
+        found = [p["parameter_name"] for p in endpoints[name]["parameters"]]
+        assert found == [*arguments, *StylizeOptions.describe()]
+        assert "Draw the people in a photo" in endpoints[name]["description"]
+
+
+def test_vary_draws_looks_by_number(client: Client, photo: Path):
+    def vary(count: int, variation: int) -> list[bytes]:
+        found = client.predict(
+            handle_file(photo), count=count, variation=variation, api_name="/vary"
+        )
+        return [Path(path).read_bytes() for path in found]
+
+    first, second, third = vary(3, 5)
+    assert len({first, second, third}) == 3
+    assert vary(1, 7) == [third]
+    with pytest.raises(Exception, match="count is 40; accepted are 1 to 16"):
+        vary(40, 1)
+
+
+def test_apply_reference_follows_the_picture(client: Client, photo: Path, tmp_path: Path):
+    look = save_photo(tmp_path / "look.png", rgb=(230, 90, 40))
+    picture = client.predict(
+        handle_file(photo), handle_file(look), mix_layer=0, api_name="/apply_reference"
+    )
+    assert Path(picture).read_bytes() != Path(call(client, photo)).read_bytes()
 
 
 def test_endpoint_turns_phone_photos_upright(client: Client, tmp_path: Path):

@@ -26,7 +26,9 @@ def test_page_is_built_without_reading_weights(studio: Studio, monkeypatch):
     monkeypatch.setattr(studio.library, "load", lambda *a: pytest.fail("weights were read"))
     page = build_ui(studio)
     assert [f.api_name for f in page.fns.values() if f.api_visibility == "public"] == [
-        "stylize_image"
+        "stylize_image",
+        "vary",
+        "apply_reference",
     ]
 
 
