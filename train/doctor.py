@@ -9,7 +9,7 @@ doctor.json. It takes seconds: beyond MOST_READ pictures, evenly spaced ones are
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,7 @@ def before_training(config: Any) -> list[Diagnosis]:
         split = [path.strip() for path in paths.split(",")]
         folder = getattr(config, name)
         diagnoses.append(examine(folder, resolution, source, holds=holds, attributes=split))
-    if not getattr(config, "photos", "photos"):
-        found = (*diagnoses[0].findings, _without_photos())
-        diagnoses[0] = replace(diagnoses[0], findings=found)
+    diagnoses[0] = replace(diagnoses[0], findings=(*diagnoses[0].findings, *_left_out(config)))
     write_diagnoses(out, diagnoses)
     if any(diagnosis.severity == STOP for diagnosis in diagnoses):
         told = "\n".join(diagnosis.text() for diagnosis in diagnoses)
@@ -159,10 +157,15 @@ def _interpreted(found: float) -> Finding:
     return Finding("distance", NOTE, f"far from the base {scale}", remedy)
 
 
-def _without_photos() -> Finding:
-    text = "no --photos: the style learns from random faces, which a small base draws badly"
-    remedy = f"give {FEW_PHOTOS} portrait photos or more: python -m train.prepare makes such a set"
-    return Finding("photos", WARNING, text, remedy)
+def _left_out(config: Any) -> Iterator[Finding]:
+    """What a training can do without, and is worse for it."""
+    if not getattr(config, "photos", "given"):
+        text = "no --photos: the style learns from random faces, which a small base draws badly"
+        remedy = f"give {FEW_PHOTOS} portrait photos or more: python -m train.prepare makes a set"
+        yield Finding("photos", WARNING, text, remedy)
+    if not getattr(config, "perceptual", "given"):
+        text = "no --perceptual: the base's discriminator watches over eyes and mouths, less well"
+        yield Finding("perceptual", NOTE, text, "python -m demo.doctor fetch squeezenet")
 
 
 def _detector_of(source: Source | None) -> Detector:

@@ -115,10 +115,11 @@ class Run:
 
     @property
     def record_of_run(self) -> dict[str, Any]:
-        """What a pack's card says of the training: settings, images seen, hours."""
-        settings = asdict(self.config)
-        paths = ("out", "pack", "base", "grow_from")  # of this machine
-        settings = {k: v for k, v in settings.items() if k not in paths and v != ""}
+        """What a pack's card says of the training: settings, images seen, hours; no folders."""
+        paths, texts = ("out", "pack", "base", "grow_from"), ("about", "title", "method")
+        settings = {k: v for k, v in asdict(self.config).items() if k not in paths and v != ""}
+        named = {k: Path(v).name for k, v in settings.items() if isinstance(v, str)}
+        settings |= {k: v for k, v in named.items() if k not in texts}  # where it lay is private
         return {"images_seen": self.cur_nimg, "hours": round(self._seconds() / 3600, 2), **settings}
 
     def steps(self) -> Iterator[torch.Generator]:

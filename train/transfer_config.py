@@ -135,6 +135,5 @@ PRESETS = {
         path_weight=0.0,
         ada_p=0.2,
         ema_images=1500,
-        choose_every=0,
     ),
 }

@@ -211,9 +211,15 @@ def test_the_run_of_another_style_does_not_go_on(settings, tmp_path):
         doctor.before_training(dataclasses.replace(settings, data=str(tmp_path / "photos")))
 
 
-def test_a_style_without_photos_is_warned_of(settings):
-    [diagnosis] = doctor.before_training(dataclasses.replace(settings, photos=""))
-    assert "no --photos" in diagnosis.text() and diagnosis.severity == "warning"
+def test_what_is_left_out_is_told(settings):
+    @dataclass(frozen=True)
+    class Measured(Settings):
+        perceptual: str = ""
+
+    poor = Measured(**dataclasses.asdict(settings) | {"photos": ""})
+    [diagnosis] = doctor.before_training(poor)
+    assert finding(diagnosis, "photos").severity == "warning"
+    assert "fetch squeezenet" in finding(diagnosis, "perceptual").remedy
 
 
 def test_nothing_is_trained_on_what_cannot_be(settings, tmp_path):

@@ -117,3 +117,22 @@ def test_grid(tmp_path):
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4, 4)
         assert [grid.getpixel(at)[0] for at in ((0, 0), (2, 0), (0, 2), (2, 2))] == [0, 128, 255, 0]
+
+
+def test_a_card_names_no_folder_of_this_machine(tmp_path):
+    @dataclass(frozen=True)
+    class Private:
+        data: str = "/home/anna/secret/drawings"
+        pack: str = "/home/anna/packs/x"
+        about: str = "from /r/art, CC BY"
+        photos: str = ""
+        rate: float = 0.5
+
+    record = Run(tmp_path, Private(), total=4, batch=4, state={}).record_of_run
+    assert record.pop("hours") >= 0
+    assert record == {
+        "images_seen": 0,
+        "data": "drawings",
+        "about": "from /r/art, CC BY",
+        "rate": 0.5,
+    }

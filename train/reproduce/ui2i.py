@@ -81,6 +81,7 @@ def tuning(settings: Settings, name: str, **more: object) -> Part:
         iterations=max(1, settings.budget // BATCH),
         batch=BATCH,
         sample_every=settings.budget,
+        choose_every=0,  # equal lengths are compared
         seed=settings.seed,
     )
     config = replace(config, **more)
