@@ -181,7 +181,8 @@ def drive(
 
     from engine.align import paste
 
-    size = min(max(sitter.square.side, animator.size), LARGEST)
+    largest = max(LARGEST, options.output_size)
+    size = min(max(sitter.square.side, animator.size), largest)
     crop = sitter.square.cut(sitter.picture, size)
     for frame in animator(crop, motion, options, sitter.landmarks):
         if in_photo:

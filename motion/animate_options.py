@@ -65,7 +65,8 @@ class AnimateOptions(Options):
     output_size: int = option(
         0,
         "Output size",
-        "side of the driven square in pixels; 0: as large as the picture's",
+        "side of the driven square in pixels; 0: as large as the picture's, without detail as the "
+        "network's",
         minimum=0,
         maximum=2048,
         step=64,
