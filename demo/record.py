@@ -56,15 +56,15 @@ def describe_style(stylizer: Stylizer, options: StylizeOptions) -> dict[str, Any
     }
 
 
-def describe_machine(stylizer: Stylizer) -> dict[str, Any]:
-    """Return what computed a result: device, number format, versions."""
+def describe_machine(stylizer: Stylizer, *packages: str) -> dict[str, Any]:
+    """Return what computed a result: device, number format, versions, also of more `packages`."""
     runtime = stylizer.runtime
     return {
         "runtime": {
             "device": str(runtime.device),
             "dtype": str(runtime.dtype).removeprefix("torch."),
         },
-        "versions": package_versions(RECORDED_PACKAGES),
+        "versions": package_versions((*RECORDED_PACKAGES, *packages)),
     }
 
 
