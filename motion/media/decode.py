@@ -53,7 +53,9 @@ class Timeline:
                 self._source.note("some frames have times that run backwards: they are left out")
                 continue
             self._source.check_length(time, count)
-            last = Timed(picture, time, (picture.duration or 0) * base)
+            stay = (picture.duration or 0) * base
+            # MKV rounds to milliseconds, which would add up where clips are joined.
+            last = Timed(picture, time, usual if abs(stay - usual) < base else stay)
             yield last
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from engine.errors import MediaError
 
 HEAD_BYTES = 4096
+PLAYLISTS = (b"ffconcat", b"#extm3u", b"[playlist]", b"<?xml", b"<mpd", b"<smil")
 ACCEPTED = "MP4, MOV, MKV, WebM, AVI, MPEG, MPEG-TS, Ogg, GIF or animated WebP"
 
 
@@ -66,9 +67,9 @@ def identify(head: bytes, name: str) -> Format:
             return form
     if not head:
         value, remedy = "is empty", "copy it again"
-    elif head.lstrip(b"\xef\xbb\xbf \t\r\n")[:8].lower() in (b"ffconcat", b"#extm3u", b"[playlis"):
+    elif head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PLAYLISTS):
         value, remedy = "is a playlist, not a clip", "name the clip itself"
-    elif all(byte in b"\t\r\n\f" or byte >= 32 for byte in head[:512]):
+    elif head.isascii() and b"\0" not in head:
         value, remedy = "is a text, not a clip", "name the clip itself"
     else:
         value = f"holds nothing I open (it begins with {head[:8].hex(' ')})"

@@ -49,6 +49,7 @@ class Decoder:
                 [sys.executable, "-m", "motion.media.worker", json.dumps(request)],
                 **{"stdin": file, "stdout": subprocess.PIPE},
                 **{"cwd": _ROOT, "pipesize": _PIPE_BYTES},
+                start_new_session=True,  # Ctrl-C is for us, who then stop it
                 # The arithmetic in there is small, and every pool costs address space.
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
@@ -116,8 +117,8 @@ def _open(path: Path, limits: Limits) -> BinaryIO:
     if (size := os.fstat(file.fileno()).st_size) > limits.bytes:
         file.close()
         raise MediaError(
-            f"{path.name} has {size / 2**20:.1f} MB; files of at most "
-            f"{limits.bytes / 2**20:.1f} MB are accepted: cut or compress it"
+            f"{path.name} has {size / 2**20:.3g} MB; files of at most "
+            f"{limits.bytes / 2**20:.3g} MB are accepted: cut or compress it"
         )
     return file
 

@@ -19,17 +19,13 @@ from motion.media.source import Source
 from motion.media.stream import open_container
 
 PCM = frozenset(f"pcm_{kind}" for kind in "s16le s16be s24le s24be s32le s32be f32le f32be".split())
-AAC_LIKE = frozenset("aac mp3 mp3float ac3 eac3".split())
+AAC_LIKE = frozenset("aac mp3 ac3 eac3".split())
 # Suffix -> (muxer, sounds that players know in it, what the others become).
 CONTAINERS = {
-    ".mp4": ("mp4", AAC_LIKE | {"opus", "libopus", "flac", "alac"}, "aac"),
+    ".mp4": ("mp4", AAC_LIKE | {"opus", "flac", "alac"}, "aac"),
     ".mov": ("mov", AAC_LIKE | PCM | {"alac"}, "aac"),
-    ".mkv": (
-        "matroska",
-        AAC_LIKE | PCM | {"mp2", "mp2float", "opus", "libopus", "vorbis", "libvorbis", "flac"},
-        "aac",
-    ),
-    ".webm": ("webm", frozenset({"opus", "libopus", "vorbis", "libvorbis"}), "libopus"),
+    ".mkv": ("matroska", AAC_LIKE | PCM | {"mp2", "opus", "vorbis", "flac"}, "aac"),
+    ".webm": ("webm", frozenset({"opus", "vorbis"}), "libopus"),
 }
 Dated = tuple[Fraction, int, av.Packet]
 
@@ -135,7 +131,7 @@ def _sounds(
     muxer, copied, fallback = CONTAINERS[suffix]
     tracks = {}
     for stream in sound_tracks(source):
-        codec = stream.codec_context.name
+        codec = stream.codec_context.codec.canonical_name
         if codec in copied:
             early = PREROLL if muxer in ("mp4", "mov") else _codec_delay(stream)
             tracks[stream.index] = Copy(result, stream, Window(window.shift, window.end, early))

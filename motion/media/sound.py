@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,7 +17,8 @@ from motion.media.stream import StreamSource
 # MP4 can carry this much sound before the first picture without playing it: most sound codecs
 # need the packet before to begin cleanly.
 PREROLL = Fraction(1, 10)
-RATES = {"aac": (44100, 48000, 32000, 22050, 16000, 8000), "libopus": (48000,)}
+RATES = {"aac": {8000, 16000, 22050, 32000, 44100, 48000}, "libopus": {48000}}
+BITS_PER_CHANNEL = 96_000
 LAYOUTS = ("mono", "stereo", "5.1")
 
 
@@ -31,10 +33,9 @@ class Window:
     end: Fraction | None
     early: Fraction
 
-    def holds(self, time: Fraction, duration: Fraction) -> bool:
-        """Whether a packet is wanted; both in seconds, `time` after the shift."""
-        begins = time >= -self.early and (self.early or time >= 0) and time + duration > -self.early
-        return begins and (self.end is None or time < self.end)
+    def holds(self, time: Fraction) -> bool:
+        """Whether the packet that begins then is wanted; in seconds, after the shift."""
+        return time >= -self.early and (self.end is None or time < self.end)
 
 
 def sound_tracks(source: Source) -> list[av.AudioStream]:
@@ -66,7 +67,7 @@ class Copy:
         if not packet.size or packet.pts is None:
             return
         time = packet.pts * base - self._window.shift
-        if self._window.holds(time, (packet.duration or 0) * base):
+        if self._window.holds(time):
             shift = round(self._window.shift / base)
             packet.pts -= shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift
@@ -85,12 +86,10 @@ class Recode:
         codec: str,
     ) -> None:
         context = stream.codec_context
-        rates = RATES[codec]
-        rate = context.sample_rate if context.sample_rate in rates else rates[0]
-        if codec != "libopus" and context.sample_rate not in rates:
-            rate = 48000
+        rate = context.sample_rate if context.sample_rate in RATES[codec] else 48000
         layout = context.layout.name if context.layout.name in LAYOUTS else "stereo"
         self._out = result.add_stream(codec, rate=rate, layout=layout)
+        self._out.codec_context.bit_rate = BITS_PER_CHANNEL * self._out.codec_context.channels
         self._out.codec_context.open()
         _keep_language(stream, self._out)
         form = self._out.codec_context.format.name
@@ -100,14 +99,11 @@ class Recode:
 
     def __call__(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield what becomes of a packet; the last one is empty and flushes."""
-        try:
-            sounds = packet.decode()
-        except av.error.FFmpegError:  # a damaged packet: silence takes its place
-            return
-        for sound in sounds:
-            self._graph.push(sound)
-        if not packet.size:
-            self._graph.push(None)
+        with suppress(av.error.EOFError):  # behind the end of the window
+            for sound in _decode(packet):
+                self._graph.push(sound)
+            if not packet.size:
+                self._graph.push(None)
         yield from self._pull()
         if not packet.size:
             yield from self._out.encode(None)
@@ -119,6 +115,13 @@ class Recode:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             yield from self._out.encode(sound)
+
+
+def _decode(packet: av.Packet) -> list[av.AudioFrame]:
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:  # silence takes its place
+        return []
 
 
 def _graph(

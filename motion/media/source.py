@@ -12,6 +12,7 @@ from engine.errors import MediaError
 from motion.media.limits import Limits
 
 MAX_RATE = 240
+CUT_OFF_SECONDS = 0.5
 
 
 class Source(ABC):
@@ -58,12 +59,21 @@ class Source(ABC):
         if text not in self._notes:
             self._notes.append(text)
 
+    def note_cut_off(self, seconds: Fraction) -> None:
+        """Add a warning if the clip is over after `seconds`, but says that it is longer."""
+        stated, _ = self.stated_length()
+        if stated > seconds + CUT_OFF_SECONDS:
+            self.note(
+                f"it says {float(stated):.1f} s, but ends after {float(seconds):.1f} s: cut off"
+            )
+
     def notes(self) -> list[str]:
         """Every warning so far, the broken frames counted."""
         if not self.broken:
             return self._notes
         frames = "1 frame is" if self.broken == 1 else f"{self.broken} frames are"
-        return [*self._notes, f"{frames} damaged: the picture before stays on screen"]
+        damage = f"{frames} damaged: seen with errors, or the one before stays on screen"
+        return [*self._notes, damage]
 
     def check_size(self, width: int, height: int) -> None:
         """Raise MediaError for frames above the limit."""

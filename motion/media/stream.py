@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from motion.media.source import Source
 # ffmpeg's own VP8 and VP9 decoders skip the second stream in which WebM keeps transparency.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 USUAL_RATE = 30
+MOST_THREADS = 8  # each holds frames of its own
 
 
 class StreamSource(Source):
@@ -36,6 +38,7 @@ class StreamSource(Source):
         self._decoder = _decoder(self.stream)
         self._decoder.options = {"max_pixels": str(limits.pixels)}
         self._decoder.thread_type = "AUTO"
+        self._decoder.thread_count = min(os.cpu_count() or 1, MOST_THREADS)
         self.read_only([self.stream])
 
     def read_only(self, streams: list[av.stream.Stream]) -> None:
@@ -88,9 +91,10 @@ class StreamSource(Source):
                 first = packet.pts if first is None else min(first, packet.pts)
                 end = max(end, packet.pts + (packet.duration or 0))
                 self.check_length((end - first) * self.time_base, frames)
-        if first is None:
-            return frames / (self.rate or Fraction(USUAL_RATE)), frames
-        return (end - first) * self.time_base, frames
+        regular = frames / (self.rate or Fraction(USUAL_RATE))
+        length = regular if first is None else (end - first) * self.time_base
+        # MKV rounds times to milliseconds; frames of a regular rate end where they say.
+        return regular if abs(length - regular) < 2 * self.time_base else length, frames
 
 
 def open_container(file: BinaryIO, demuxer: str, name: str) -> av.container.InputContainer:
@@ -128,8 +132,8 @@ def _picture_stream(container: av.container.InputContainer, name: str) -> av.Vid
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
         raise MediaError(
-            f"{name} has no moving picture, only {len(container.streams)} other streams; clips "
-            "with a picture are accepted: choose another file"
+            f"{name} has no moving picture in its {len(container.streams)} streams; clips with one "
+            "are accepted: choose another file"
         )
     context = streams[0].codec_context
     codec = context.name if context is not None else "an unknown codec"
@@ -146,5 +150,5 @@ def _decoder(stream: av.VideoStream) -> CodecContext:
     if stream.metadata.get("alpha_mode") != "1" or context.name not in ALPHA_DECODERS:
         return context
     decoder = CodecContext.create(ALPHA_DECODERS[context.name], "r")
-    decoder.extradata, decoder.time_base = context.extradata, stream.time_base
+    decoder.extradata = context.extradata
     return decoder

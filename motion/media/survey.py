@@ -12,7 +12,6 @@ from motion.media.source import Source
 
 # Smaller files are read to their end, which takes seconds at most and tells the truth.
 SCAN_BYTES = 2**29
-CUT_OFF_SECONDS = 0.5
 
 
 def survey(file: BinaryIO, request: dict[str, Any]) -> dict[str, Any]:
@@ -23,10 +22,8 @@ def survey(file: BinaryIO, request: dict[str, Any]) -> dict[str, Any]:
     sounds = len(sound_tracks(source))
     seconds, frames = source.stated_length()
     if file.seek(0, 2) <= SCAN_BYTES:
-        measured, frames = open_source(file, request).measured_length()
-        if seconds > measured + CUT_OFF_SECONDS:
-            source.note(f"it says {seconds:.1f} s, but ends after {measured:.1f} s: it is cut off")
-        seconds = measured
+        seconds, frames = open_source(file, request).measured_length()
+        source.note_cut_off(seconds)
     return {
         **{"width": lens.width, "height": lens.height, "rotation": lens.turn.degrees},
         **{"seconds": float(seconds), "frames": frames, "has_alpha": lens.has_alpha},

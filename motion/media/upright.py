@@ -15,7 +15,10 @@ WIDEST_PIXEL = 4
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the eight ways a frame can be stored: transposed first, then mirrored."""
+    """One of the eight ways a frame can be stored: transposed first, then mirrored.
+
+    `degrees` tells the same to people: clockwise, after mirroring left and right if it is.
+    """
 
     transpose: bool = False
     flip_rows: bool = False
@@ -38,7 +41,8 @@ def turn_of(picture: av.VideoFrame) -> Turn:
     if matrix is None:
         return Turn()
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    degrees = round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360
+    mirrored = -1 if a * d - b * c < 0 else 1
+    degrees = round(math.degrees(math.atan2(mirrored * b, mirrored * a)) / 90) * 90 % 360
     if abs(b) > abs(a):
         return Turn(True, b < 0, c < 0, degrees)
     return Turn(False, d < 0, a < 0, degrees)

@@ -58,6 +58,8 @@ def send_frames(request: dict[str, Any], clip: BinaryIO, answers: BinaryIO) -> N
             "duration": timed.duration.as_integer_ratio(),
         }
         pipe.send(answers, message, rgb, *([] if alpha is None else [alpha]))
+    if lens is not None and end is None:
+        source.note_cut_off(timed.time + timed.duration)
     pipe.send(answers, {"kind": "end", "notes": source.notes()})
 
 
@@ -75,10 +77,10 @@ def _alive(answers: BinaryIO) -> None:
 
 def confine(may_write: bool) -> None:
     """Limit what a clip could do if it took over its decoder: memory, files, core dumps."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform != "linux":  # others have no such limits, or do not keep them
         return
+    import resource
+
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not may_write:
