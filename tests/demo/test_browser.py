@@ -269,3 +269,23 @@ def test_app_starts_and_draws(app, browser, tmp_path, record_property):
     )
     visitor.wait(lambda: "no face" in visitor.status() or "read in" in visitor.status())
     visitor.context.close()
+
+
+def test_tabs_share_the_photo_of_a_visitor_only(visit, server, photo):
+    visitor, other, encoded = visit(), visit(), server.num_encoded
+    page = visitor.page
+    page.get_by_role("tab", name="Variations").click()
+    page.set_input_files("#vary-photo input[type=file]", photo)
+    page.wait_for_selector("#vary-download:not([disabled])")
+    assert page.locator("#vary-tiles button.thumbnail-item").count() == 9
+    page.locator("#vary-tiles button.thumbnail-item").nth(2).click()
+    page.wait_for_function("document.querySelector('#vary-recipe textarea').value.includes('n 2')")
+    page.locator("#vary-walk").click()
+    page.wait_for_selector("#vary-clip video")
+    page.get_by_role("tab", name="Image").click()
+    visitor.wait(lambda: visitor.result() != "")
+    assert server.num_encoded == encoded + 1
+    other.page.get_by_role("tab", name="Reference").click()
+    other.page.wait_for_timeout(500)
+    assert other.page.locator("#reference-photo img").count() == 0
+    visitor.keep_screenshot("tabs")
