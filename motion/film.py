@@ -25,7 +25,7 @@ class Film:
 
     Args:
         folder, state: the opened folder of the job, and where it stands.
-        source: the clip, for its sound from `start` seconds on.
+        source: the clip, for its sound from `start` to `end` seconds.
         result: the file to write; not touched before `finish`.
         lossless, alpha: what the segments keep, as of `Writer`.
 
@@ -42,11 +42,12 @@ class Film:
         result: Path,
         *,
         start: float = 0.0,
+        end: float | None = None,
         lossless: bool = False,
         alpha: bool = False,
     ) -> None:
         self.folder, self.state, self.source, self.result = folder, state, source, result
-        self._start, self._format = start, {"lossless": lossless, "alpha": alpha}
+        self._span, self._format = (start, end), {"lossless": lossless, "alpha": alpha}
         self.notes: tuple[str, ...] = ()
         self._writer: Writer | None = None
         self._cut: Cut | None = None
@@ -80,8 +81,9 @@ class Film:
             self._writer.close()
             count += 1
         if count:
-            parts, end = self.folder.segments(count), None if is_complete else self._end
-            self.notes = join(parts, self.source, self.result, self._start, end)
+            start, end = self._span
+            span = (start, end if is_complete else self._end)
+            self.notes = join(self.folder.segments(count), self.source, self.result, *span)
         if not keep_folder and (is_complete or not self.state.segments):
             self.folder.remove()
 

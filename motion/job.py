@@ -167,6 +167,7 @@ def run(
     film = Film(
         *(job.folder, state, job.source, job.result),
         start=job.start,
+        end=job.end,
         lossless=job.lossless,
         alpha=clip.has_alpha and keeps_alpha(job.result, lossless=job.lossless),
     )
