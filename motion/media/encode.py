@@ -107,6 +107,7 @@ class Writer:
         self._first = 0
         self._last_duration = USUAL_DURATION
         try:
+            self._part.touch()  # a folder that does not exist shows now, not at the first packet
             self._container = av.open(
                 str(self._part.absolute()),
                 *("w", recipe.container),
