@@ -219,7 +219,7 @@ def _stage() -> Found:
         )
     parts["seen"] = strip("What the style made of each reference", "reference-seen")
     parts["recipe"] = gr.Textbox(
-        label="The same on the command line",
+        label="On the command line, with the first reference and a thorough search",
         interactive=False,
         max_lines=4,
         buttons=["copy"],
