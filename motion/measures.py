@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from engine.detect import Face
+from engine.detect.face import cut, upright_matrix
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from motion.flow import backward_flow, pull, visible
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from motion.media import Frame
 
 CERTAIN = 0.7  # of `visible`: pixels that count
+FACE = 24  # pixels a side of the face whose changes are compared
 
 Detect = Callable[[np.ndarray], Sequence[Face]]
 
@@ -39,6 +42,8 @@ class Measures:
         jitter: high-frequency movement of the landmarks in the result, % of the eye distance.
         head, pose, expression: correlation with the input's landmarks of what a similarity moves,
             of where the nose points, and of what is left after the similarity is taken out.
+        features: correlation with the input of how the upright face changes, as a small grey
+            picture: eyes that close and mouths that open, which five points hardly tell.
         head_gain, expression_gain: size of the movement that follows the input; 1: as large.
         num_frames, num_lost: frames with a face, and those of them whose result showed none.
     """
@@ -48,6 +53,7 @@ class Measures:
     head: float
     pose: float
     expression: float
+    features: float
     head_gain: float
     expression_gain: float
     num_frames: int
@@ -66,6 +72,7 @@ class Meter:
         self._before: tuple[np.ndarray, np.ndarray] | None = None
         self._error = self._weight = 0.0
         self._points: list[tuple[np.ndarray, np.ndarray]] = []
+        self._faces: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_lost = 0
 
     def add(self, now: np.ndarray, drawn: np.ndarray, faces: Sequence[Face] | None = None) -> None:
@@ -76,6 +83,7 @@ class Meter:
         faces = self._detect(now) if faces is None else faces
         if not faces:
             return
+        self._faces.append(tuple(upright_gray(rgb, faces[0].landmarks) for rgb in (now, drawn)))
         found = min(self._detect(drawn), key=lambda f: moved(faces[0].landmarks, f), default=None)
         if found is None or moved(faces[0].landmarks, found) > MOST_MOVED:
             self._num_lost += 1
@@ -96,15 +104,29 @@ class Meter:
         error = 1000 * self._error / self._weight if self._weight else np.nan
         counts = (len(self._points) + self._num_lost, self._num_lost)
         if len(self._points) < 3:
-            return Measures(error, *[np.nan] * 6, *counts)
+            return Measures(error, *[np.nan] * 7, *counts)
         given, drawn = (np.stack(p).astype(np.float64) for p in zip(*self._points, strict=True))
         parts = [decomposed(given), decomposed(drawn)]
+        features = correlation(*map(np.stack, zip(*self._faces, strict=True)))
         head, pose, expression = zip(*parts, strict=True)
         return Measures(
             *(error, jitter(drawn), correlation(*head), correlation(*pose)),
-            *(correlation(*expression), gain(*head), gain(*expression)),
+            *(correlation(*expression), features, gain(*head), gain(*expression)),
             *counts,
         )
+
+
+def upright_gray(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Cut out the face upright, grey and small; its mean is 0: float64 [FACE, FACE].
+
+    Args:
+        rgb: uint8 [H, W, 3].
+        landmarks: [5, 2]; those of the input serve for the result too.
+    """
+    small = cut(rgb, upright_matrix(landmarks, 4 * FACE), 4 * FACE)
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    gray = cv2.resize(gray, (FACE, FACE), interpolation=cv2.INTER_AREA)
+    return gray - gray.mean()
 
 
 def jitter(points: np.ndarray) -> float:

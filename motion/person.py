@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,10 +21,11 @@ from motion.temporal_options import TemporalOptions
 from motion.track import LONGEST_GAP
 
 CONFIRMED = 3  # sightings; what is found less often is no face
-POINT_SIGMA = 0.15
 HELD = 3  # frames a lost face stays when nothing is known of what follows
 MEAN_OVER = 300  # sightings the mean of the codes reaches back
 COLOR_CUTOFF, COLOR_BETA = 0.5, 0.02  # One-Euro of the colours; speed in units of L, a, b
+# Landmarks are filtered where their face rests: over longer than codes, without loss of movement.
+POINT_SIGMAS = 2.0
 # One-Euro of live pictures; speed in face sizes, or units of w, per second
 POINT_CUTOFF, POINT_BETA, CODE_CUTOFF, CODE_BETA = 2.0, 30.0, 2.0, 5.0
 
@@ -53,19 +55,15 @@ class Person:
         self.mean = np.zeros(0)
         self.num_codes = 0
         self.box = np.zeros(4, np.float32)  # where the face was last, in the latest frame
-        self.movements: dict[
-            int, np.ndarray
-        ] = {}  # of the last frames: from where the face was first seen to there
-        self.points = self._filter(POINT_CUTOFF, POINT_BETA, size)
-        self.codes = self._filter(CODE_CUTOFF, CODE_BETA, 1.0)
-        steady = temporal.steadiness
-        self.colors = OneEuro(COLOR_CUTOFF / steady if steady else np.inf, COLOR_BETA)
-
-    def _filter(self, cutoff: float, beta: float, unit: float) -> Filter:
-        steady = self.temporal.steadiness
-        if self.temporal.look_ahead:
-            return LocalFit(steady * (POINT_SIGMA if unit != 1.0 else self.temporal.smoothing))
-        return OneEuro(cutoff / steady if steady else np.inf, beta, unit)
+        # Of the last frames: how the face moved, as a whole, since it was first seen.
+        self.movements: dict[int, np.ndarray] = {}
+        looser = 1 / temporal.steadiness if temporal.steadiness else math.inf
+        self.points: Filter = OneEuro(looser * POINT_CUTOFF, POINT_BETA, size)
+        self.codes: Filter = OneEuro(looser * CODE_CUTOFF, CODE_BETA)
+        self.colors = OneEuro(looser * COLOR_CUTOFF, COLOR_BETA)
+        if temporal.look_ahead:
+            sigma = temporal.steadiness * temporal.smoothing
+            self.points, self.codes = LocalFit(POINT_SIGMAS * sigma), LocalFit(sigma)
 
     def follow(self, index: int, matrix: np.ndarray) -> None:
         """Take how the face moved from the frame before to frame `index`, [3, 3]."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Look", "Stabilizer", "StylizedFrame", "TemporalOptions", "stylize"]
 
-FREE_LAYERS = 4  # codes of 4 x 4 to 8 x 8 pixels: pose and expression
+FREE_LAYERS = 6  # codes of 4 x 4 to 16 x 16 pixels: pose and expression
 
 
 @dataclass(frozen=True)

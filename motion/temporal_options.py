@@ -29,9 +29,9 @@ class TemporalOptions(Options):
         step=1,
     )
     smoothing: float = option(
-        0.07,
+        0.06,
         "Smoothing",
-        "seconds over which pose and expression are evened out; long ones weaken quick movements",
+        "seconds over which expressions are evened out; long ones weaken what is quick",
         minimum=0.0,
         maximum=0.5,
         step=0.01,
@@ -43,7 +43,7 @@ class TemporalOptions(Options):
         **SHARE,
     )
     carry: float = option(
-        0.5,
+        0.4,
         "Carry",
         "how much of the last frame is carried on along the movement of the video",
         **SHARE,

@@ -74,3 +74,18 @@ def test_meter_counts_faces_the_result_lost():
     found = meter.result()
     assert (found.num_frames, found.num_lost) == (4, 1)
     assert np.isnan(Meter(lambda rgb: []).result().warping_error)
+
+
+def test_meter_sees_whether_the_features_follow():
+    results = []
+    for follows in (True, False):
+        meter = Meter(lambda rgb: [face(2 * SHAPE + 50)])
+        for index in range(8):
+            rgb = np.full((128, 160, 3), 120, np.uint8)
+            rgb[85:100, 35:65] = 120 - 10 * index  # a mouth that opens
+            drawn = np.clip(rgb // 2 + 100, 0, 255).astype(np.uint8)
+            if not follows:
+                drawn[85:100, 35:65] = [150, 170][index % 2]
+            meter.add(rgb, drawn)
+        results.append(meter.result().features)
+    assert results[0] > 0.99 and abs(results[1]) < 0.3
