@@ -12,7 +12,7 @@ from typing import Any
 from engine.errors import OptionError, PackError
 from engine.options import StylizeOptions
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 2: cards of every method; 3: weights may be kept in 8 bits
 CARD_FILE, PREVIEW_FILE = "style.json", "preview.jpg"
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 ENCODER_FILE, DETECTOR_FILE = "encoder.safetensors", "detector.safetensors"

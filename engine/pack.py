@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.card import CARD_FILE, FORMAT_VERSION, PREVIEW_FILE, Card
+from engine.eight_bits import from_eight_bits
 from engine.errors import PackError
 from engine.runtime import data_home
 
@@ -150,11 +151,11 @@ def _card_from_values(values: Any, path: Path) -> Card:
 def read_tensors(folder: Path, files: Mapping[str, str], file: str) -> State:
     """Read the tensors of one file of a pack whose card has `files`: names -> sha256.
 
-    Raises PackError where the file is missing, altered, or holds no tensors.
+    Weights kept in 8 bits come as float32. Raises PackError where the file is missing, altered, or holds no tensors.
     """
     path = _check_file(folder, files, file)
     try:
-        return load_file(path)
+        return from_eight_bits(load_file(path))
     except SafetensorError as error:
         raise PackError(f"{path} is no safetensors file: {error}") from error
 

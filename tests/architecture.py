@@ -22,7 +22,7 @@ ENGINE_PARTS = (
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
-    *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack"),
+    *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack", "engine.eight_bits"),
     *("engine.catalogue", "engine.download", "engine.importing"),
     *("engine.base", "engine.style", "engine.library", "engine.portraits", "engine.reference"),
 )
@@ -57,7 +57,8 @@ MAY_IMPORT = {
         *("engine.models", "engine.errors"),
     ),
     "engine.card": ("engine.errors", "engine.options"),
-    "engine.pack": ("engine.card", "engine.errors", "engine.runtime"),
+    "engine.eight_bits": ("engine.errors",),
+    "engine.pack": ("engine.card", "engine.eight_bits", "engine.errors", "engine.runtime"),
     "engine.base": (
         *("engine.card", "engine.pack", "engine.models", "engine.latent", "engine.sefa"),
         *("engine.runtime", "engine.errors"),

@@ -1,0 +1,49 @@
+"""train.shrink: smaller packs that draw the same, or packs left alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import train.shrink
+from engine.card import GENERATOR_FILE
+from engine.errors import PackError
+from engine.library import StyleLibrary
+from engine.pack import load_pack
+from tests.packs import write_packs
+
+
+def test_a_pack_gets_smaller_and_draws_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr("engine.eight_bits.SMALLEST", 64)
+    packs = write_packs(tmp_path)
+    folder = packs / "cartoon"
+    ws = torch.randn(1, 8, 16, generator=torch.Generator().manual_seed(1))
+    before = StyleLibrary([packs]).load("cartoon").synthesize(ws)
+    size = (folder / GENERATOR_FILE).stat().st_size
+    assert train.shrink.main([str(folder)]) == 0
+    assert "8 bits" in capsys.readouterr().out
+    after = StyleLibrary([packs]).load("cartoon").synthesize(ws)
+    assert 0 < (after - before).abs().max() < 0.2
+    card = load_pack(folder).card
+    assert card.training["stored"].startswith("8 bits") and card.format_version == 3
+    assert (folder / GENERATOR_FILE).stat().st_size < size
+
+
+def test_a_pack_that_would_draw_otherwise_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    folder = write_packs(tmp_path) / "cartoon"
+    before = (folder / GENERATOR_FILE).read_bytes()
+    pictures = iter(torch.from_numpy(np.full((1, 8, 8, 3), shade, np.uint8)) for shade in (10, 20))
+    monkeypatch.setattr(train.shrink, "_pictures", lambda state, card: next(pictures))
+    assert train.shrink.main([str(folder)]) == 1
+    assert "draws other pictures: 28.1 dB" in capsys.readouterr().err
+    assert (folder / GENERATOR_FILE).read_bytes() == before
+
+
+def test_base_packs_are_refused(tmp_path: Path):
+    with pytest.raises(PackError, match="is a base pack"):
+        train.shrink.shrink(str(write_packs(tmp_path) / "base"))
