@@ -27,6 +27,9 @@ BT2020_TO_SRGB = np.array(
 )
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 UNSPECIFIED = 2
+# Flags of libswscale, which PyAV names only from version 18 on: round exactly, and interpolate
+# colours between pixels when they are read and when they are written.
+ACCURATE, SMOOTH_COLOR, SMOOTH_INPUT = 0x40000, 0x2000, 0x4000
 HD_HEIGHT = 720
 _LEVELS = 4096
 
@@ -54,7 +57,7 @@ class Developer:
             picture,
             **{"width": self.width, "height": self.height, "format": form},
             **{"src_colorspace": _matrix(picture), "dst_color_range": ColorRange.JPEG},
-            interpolation=method | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+            interpolation=method | ACCURATE | SMOOTH_COLOR,
             threads=1,
         )
         return converted.to_ndarray()

@@ -27,9 +27,11 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from engine.errors import MediaError
 from motion.media.clip import Frame
+from motion.media.color import ACCURATE, SMOOTH_INPUT
 
 # 24, 25, 30, 50 and 60 frames a second, and those of NTSC, are whole numbers of ticks.
 TICKS = 120_000
+SHRINK_COLOR = Interpolation.BICUBIC | ACCURATE | SMOOTH_INPUT
 USUAL_DURATION = Fraction(1, 30)
 LONGEST_SIDE = 16_384
 
@@ -201,11 +203,10 @@ class Writer:
     def _convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         if "yuv" not in self._stream.pix_fmt:
             return picture.reformat(format=self._stream.pix_fmt)
-        flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
         return picture.reformat(
             format=self._stream.pix_fmt,
             **{"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG},
-            **{"interpolation": flags, "threads": 1},
+            **{"interpolation": SHRINK_COLOR, "threads": 1},
         )
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
