@@ -1,8 +1,8 @@
 """Weights in 8 bits: rounded per output channel, half the size of float16.
 
 A matrix or kernel [O, ...] is kept as int8 [O, ...] and a float32 scale [O] beside it, under the
-same name with `.scale`: w = q * scale, with scale = max |w| / 127 of its row. Short tensors (biases,
-noise strengths, constants) stay as they are: they cost little and round badly.
+same name with `.int8_scale`: w = q * scale, with scale = max |w| / 127 of its row. Short tensors
+(biases, noise strengths, constants) stay as they are: they cost little and round badly.
 """
 
 from collections.abc import Mapping

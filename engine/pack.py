@@ -151,7 +151,8 @@ def _card_from_values(values: Any, path: Path) -> Card:
 def read_tensors(folder: Path, files: Mapping[str, str], file: str) -> State:
     """Read the tensors of one file of a pack whose card has `files`: names -> sha256.
 
-    Weights kept in 8 bits come as float32. Raises PackError where the file is missing, altered, or holds no tensors.
+    Weights kept in 8 bits come as float32. Raises PackError where the file is missing, altered, or
+    holds no tensors.
     """
     path = _check_file(folder, files, file)
     try:
