@@ -83,9 +83,12 @@ def frames_between(
     else:
         frames = chain([first], frames)
     for timed in _on_screen(frames, start, alive):
-        if end is not None and timed.time >= end - TOLERANCE:
+        if end is None:
+            yield timed
+        elif timed.time < end - TOLERANCE:
+            yield replace(timed, duration=min(timed.duration, end - timed.time))
+        else:
             return
-        yield timed
 
 
 def _seek(
