@@ -43,7 +43,7 @@ class TemporalOptions(Options):
         **SHARE,
     )
     carry: float = option(
-        0.4,
+        0.5,
         "Carry",
         "how much of the last frame is carried on along the movement of the video",
         **SHARE,
