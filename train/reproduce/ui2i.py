@@ -24,11 +24,11 @@ from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator
 from train import metrics, transfer
 from train.data import seeded
-from train.measures import Result, drawn_by
+from train.measures import drawn_by
 from train.packs import load_source, save_base
 from train.reproduce.settings import Settings
-from train.reproduce.table import Claim, Table
-from train.reproduce.workshop import Part, Workshop, mean_of
+from train.reproduce.table import Claim, Number, Table, mean_of
+from train.reproduce.workshop import Part, Workshop
 from train.transfer_config import PRESETS
 
 DATA_SETS = (
@@ -221,7 +221,7 @@ def _swapped(shop: Workshop, tuned: Generator, size: int) -> Drawing:
     return lambda z: of_ws(tuned.ws(z)), of_ws
 
 
-def _moved(shop: Workshop, G: Generator) -> Result:
+def _moved(shop: Workshop, G: Generator) -> Number:
     """How far a tuned mapping has moved w, relative to the spread of w."""
     mapping, device = shop.base.generator.mapping, shop.runtime.device
     generator = seeded(shop.settings.seed, "mapping")
@@ -232,7 +232,7 @@ def _moved(shop: Workshop, G: Generator) -> Result:
     return mean_of("w moved", moved.cpu())
 
 
-def _quality(pictures: Tensor, target: Tensor) -> dict[str, Result]:
+def _quality(pictures: Tensor, target: Tensor) -> dict[str, Number]:
     return {
         "SSIM": mean_of("ssim", metrics.ssim(pictures, target)),
         "L2": mean_of("l2", metrics.squared_error(pictures, target)),

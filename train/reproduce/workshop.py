@@ -31,6 +31,7 @@ from train.loop import save_grid
 from train.measures import Instruments, Photos, Result, Seen, drawn_by, encode_photos, seen_size
 from train.packs import Source, load_source
 from train.reproduce.settings import Settings
+from train.reproduce.table import Number, mean_of, number
 from train.semantic import perceptual_distance
 
 FINISHED = "finished.json"
@@ -184,27 +185,27 @@ class Workshop:
         settings = self.settings
         return perceptual_distance(settings.perceptual, settings.size, self.runtime.device)
 
-    def stylized(self, style: Style, ws: Tensor, photos: Photos) -> tuple[dict[str, Result], Seen]:
+    def stylized(self, style: Style, ws: Tensor, photos: Photos) -> tuple[dict[str, Number], Seen]:
         """How near results are to the exemplars, and to their photos: (numbers, the results)."""
         drawn = Seen(drawn_by(style.synthesize, ws), self.tools)
         eyes, wanted = self.tools.eyes, self.exemplars
         counts = (len(ws), len(wanted.pictures))
-        kid = metrics.kernel_distance(
-            drawn.pooled, wanted.pooled, seeded(self.settings.seed, "kid")
-        )
-        fid, *halves = (
-            metrics.frechet_distance(rows, wanted.pooled)
-            for rows in (drawn.pooled, drawn.pooled[::2], drawn.pooled[1::2])
-        )
-        apart = abs(halves[0] - halves[1]) / 2
+
+        def fid(rows: slice) -> float:
+            return metrics.frechet_distance(drawn.pooled[rows], wanted.pooled)
+
+        def kid(rows: slice) -> float:
+            generator = seeded(self.settings.seed, "kid")
+            return metrics.kernel_distance(drawn.pooled[rows], wanted.pooled, generator).mean
+
         numbers = {
-            "FID": Result("fid", fid, eyes.pooled.name, counts, apart),
-            "KID": Result("kid", kid.mean, eyes.pooled.name, counts, kid.deviation),
+            "FID": number("fid", eyes.pooled.name, counts, fid),
+            "KID": number("kid", eyes.pooled.name, counts, kid),
             "LPIPS_s": self.distance_of(drawn, photos.seen),
         }
         return numbers, drawn
 
-    def distance_of(self, a: Seen, b: Seen) -> Result:
+    def distance_of(self, a: Seen, b: Seen) -> Number:
         """Perceptual distance of picture i to picture i."""
         return mean_of(
             "perceptual",
@@ -212,22 +213,23 @@ class Workshop:
             self.tools.eyes.perceptual.name,
         )
 
-    def model_distance(self, draw: Callable[[Tensor], Tensor]) -> Result:
+    def model_distance(self, draw: Callable[[Tensor], Tensor]) -> Number:
         """UI2I's Equation 1 between the base and `draw`, z [n, z_dim] -> pictures."""
-        G, rows = self.base.generator, self.tools.eyes.perceptual
+        G, look, device = self.base.generator, self.tools.eyes.perceptual, self.runtime.device
         generator = seeded(self.settings.seed, "model distance")
         z = torch.randn(self.settings.codes, G.mapping.z_dim, generator=generator)
 
         def distance(a: Tensor, b: Tensor) -> Tensor:
-            return (rows(a) - rows(b)).square().sum(dim=1)
+            return (look(a) - look(b)).square().sum(dim=1)
 
-        value = metrics.model_distance(
-            lambda x: G(x.to(self.runtime.device)),
-            lambda x: draw(x.to(self.runtime.device)),
-            z,
-            distance,
+        halves = tuple(
+            metrics.model_distance(
+                lambda x: G(x.to(device)), lambda x: draw(x.to(device)), x, distance
+            )
+            for x in (z[::2], z[1::2])
         )
-        return Result("model distance", value, rows.name, (len(z),))
+        mean = (len(z[::2]) * halves[0] + len(z[1::2]) * halves[1]) / len(z)
+        return Number(Result("model distance", mean, look.name, (len(z),)), halves)
 
     def copied(self, folder: Path, name: str, count: int) -> Path:
         """Copy `count` pictures of a folder, evenly spread, to OUT/NAME; all if there are fewer."""
@@ -258,13 +260,6 @@ def pictures_in(folder: Path) -> list[Path]:
             "accepted: name it with --data"
         )
     return files
-
-
-def mean_of(metric: str, values: Tensor, extractor: str = "") -> Result:
-    """The mean over pictures, with the deviation between them."""
-    values = values.double()
-    counts, deviation = (len(values),), values.std(correction=0).item()
-    return Result(metric, values.mean().item(), extractor, counts, deviation)
 
 
 def _images_seen(folder: Path) -> int:

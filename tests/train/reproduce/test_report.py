@@ -5,13 +5,13 @@ import json
 from train.measures import Result
 from train.reproduce.report import Report, command
 from train.reproduce.settings import Settings
-from train.reproduce.table import Table
+from train.reproduce.table import Number, Table
 
 
 def report(docs):
     rows = {
-        "a": {"FID": Result("fid", 12.34, "squeezenet", (8, 9), 0.5)},
-        "b": {"FID": Result("fid", 10.0, "squeezenet", (8, 9), 0.5)},
+        "a": {"FID": Number(Result("fid", 12.34, "squeezenet", (8, 9)), (12.0, 13.0))},
+        "b": {"FID": Number(Result("fid", 10.0, "squeezenet", (8, 9)), (9.0, 14.0))},
     }
     paper = {"FID": {"cat": {"a": 1.5, "b": 2.5}, "dog": {"a": 3.5, "b": 4.5}}}
     table = Table("What", "Nobody 2021, Table 9", rows, paper, figure=("x.jpg", "Rows: all."))
@@ -27,7 +27,10 @@ def test_markdown_has_both_numbers_and_the_verdict(tmp_path):
     assert "| a | 12.34 | 1.5 / 3.5 |" in lines
     assert "- FID: `fid_squeezenet_8x9`" in lines
     assert "**0 of 1 orderings of the paper hold.**" in lines
-    assert "- FID: a < b does **not** hold (12.34 > 10)." in lines
+    said = (
+        "- FID: a < b does **not** hold, and one half of the pictures says otherwise (12.34 > 10)."
+    )
+    assert said in lines
     assert "![What](x.jpg)" in lines and "| ft | train.transfer | 8 |" in lines
     assert any("abacus" in line and "Seed 0" in line for line in lines)
 
@@ -40,6 +43,7 @@ def test_files_say_the_same(tmp_path):
     assert str(tmp_path) not in values.read_text("utf-8")  # nothing of this machine
     first = document["tables"][0]
     assert first["rows"]["a"]["FID"]["name"] == "fid_squeezenet_8x9"
+    assert first["rows"]["b"]["FID"]["halves"] == [9.0, 14.0]
     assert first["orderings"][0]["holds"] is False
 
 

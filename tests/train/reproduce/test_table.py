@@ -1,14 +1,22 @@
 """Orderings come from the numbers of the paper, and verdicts from ours."""
 
 import pytest
+import torch
 
 from train.measures import Result
 from train.reproduce import agilegan, lu_zhou, ui2i
-from train.reproduce.table import Claim, Table, noise, published_orderings
+from train.reproduce.table import (
+    Claim,
+    Number,
+    Table,
+    mean_of,
+    number,
+    published_orderings,
+)
 
 
-def result(value, deviation=None, metric="ssim"):
-    return Result(metric, value, "eyes", (16,), deviation)
+def result(value, halves=None):
+    return Number(Result("fid", value, "eyes", (16,)), halves or (value, value))
 
 
 def table(numbers, **more):
@@ -56,15 +64,19 @@ def test_a_proxy_is_judged_by_the_published_column():
     assert [(v.claim, v.holds) for v in ours.verdicts()] == [(Claim("KID", "a", "b"), False)]
 
 
-def test_differences_below_the_noise_are_told():
-    ours = table([("a", (5.0, 4.0)), ("b", (6.0, 4.0)), ("c", (9.0, 4.0))], paper=PAPER)
-    assert [v.clear for v in ours.verdicts()] == [False, True]  # the mean of 16 is off by 1
+def test_halves_that_disagree_are_told():
+    ours = table([("a", (5.0, (4.0, 6.0))), ("b", (6.0, (7.0, 5.0))), ("c", 9.0)], paper=PAPER)
+    assert [(v.holds, v.clear) for v in ours.verdicts()] == [(True, False), (True, True)]
+    ours = table([("a", (7.0, (8.0, 6.0))), ("b", (6.0, (5.0, 7.0))), ("c", 1.0)], paper=PAPER)
+    assert [(v.holds, v.clear) for v in ours.verdicts()] == [(False, False), (False, True)]
 
 
-def test_noise_of_sets_does_not_shrink_with_the_pictures():
-    assert noise(result(1.0, 4.0)) == 1.0
-    assert noise(result(1.0, 4.0, "kid")) == 4.0
-    assert noise(result(1.0)) == 0.0
+def test_halves_are_every_second_picture():
+    values = torch.tensor([1.0, 10.0, 3.0, 30.0])
+    found = mean_of("l2", values)
+    assert (found.value, found.halves, found.result.name) == (11.0, (2.0, 20.0), "l2_4")
+    found = number("fid", "eyes", (4, 9), lambda rows: len(values[rows]))
+    assert (found.value, found.halves, found.result.name) == (4, (2, 2), "fid_eyes_4x9")
 
 
 def test_a_reason_is_given_only_where_the_order_fails():
