@@ -47,7 +47,8 @@ class Developer:
             rgba = self._convert(picture, "rgba")
             return rgba[..., :3], rgba[..., 3]
         if hdr_name(picture):
-            return tone_map(self._convert(picture, "rgb48le"), picture.color_trc), None
+            # swscale overflows in bright colours of rgb48 (seen with 9.5), not of this
+            return tone_map(self._convert(picture, "gbrp12le"), picture.color_trc), None
         return self._convert(picture, "rgb24"), None
 
     def _convert(self, picture: av.VideoFrame, form: str) -> np.ndarray:
@@ -73,17 +74,17 @@ def hdr_name(picture: av.VideoFrame) -> str:
     return HDR_NAMES.get(picture.color_trc, "")
 
 
-def tone_map(rgb48: np.ndarray, transfer: int) -> np.ndarray:
+def tone_map(signal: np.ndarray, transfer: int) -> np.ndarray:
     """Bring HDR to sRGB.
 
     Args:
-        rgb48: uint16 [H, W, 3], BT.2020 primaries, non-linear.
+        signal: uint16 [H, W, 3] in 0..4095, BT.2020 primaries, non-linear.
         transfer: ColorTrc.SMPTE2084 (PQ) or ColorTrc.ARIB_STD_B67 (HLG).
 
     Returns:
         uint8 [H, W, 3].
     """
-    light = _to_light(transfer)[rgb48 >> 4]  # [H, W, 3], paper white is 1
+    light = _to_light(transfer)[signal]  # [H, W, 3], paper white is 1
     if transfer == ColorTrc.ARIB_STD_B67:  # BT.2100: the screen brightens with the luminance
         luma = light @ BT2020_LUMA * (PAPER_WHITE / PEAK)
         light = light * np.power(luma, 0.2, where=luma > 0, out=np.zeros_like(luma))[..., None]

@@ -9,7 +9,7 @@ PQ, HLG = ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67
 
 def mapped(signal: float | tuple[float, float, float], transfer: int = PQ) -> list[int]:
     """The sRGB of one non-linear BT.2020 signal in 0..1."""
-    pixel = np.broadcast_to(np.array(signal) * 65535, (1, 1, 3)).astype(np.uint16)
+    pixel = np.broadcast_to(np.array(signal) * 4095, (1, 1, 3)).astype(np.uint16)
     return tone_map(pixel, transfer)[0, 0].tolist()
 
 

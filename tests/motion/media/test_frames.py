@@ -178,3 +178,21 @@ def test_hdr_white_paper_becomes_almost_white(make_clip: MakeClip) -> None:
     rgb = here.read(path)[0][0].rgb
     assert rgb.std() < 2
     assert 200 < rgb.mean() < 250
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_hdr_at_its_brightest_keeps_its_colours(make_clip: MakeClip, transfer: str) -> None:
+    path = make_clip(
+        *(f"bars-{transfer}.mp4", "-crf", "1", "-vf", hdr_filter(transfer)),
+        source="smptebars=size=96x64:rate=5:duration=0.2",
+    )
+    bars = here.read(path)[0][0].rgb[20].astype(int)  # grey yellow cyan green magenta red blue
+    grey, yellow, _, green, magenta, red, blue = (bars[7 + 14 * i] for i in range(7))
+    assert np.ptp(grey) < 8
+    assert min(yellow[:2]) > 60 + yellow[2] and min(magenta[::2]) > 60 + magenta[1]
+    assert [green.argmax(), red.argmax(), blue.argmax()] == [1, 0, 2]
+    white = make_clip(
+        *(f"white-{transfer}.mp4", "-crf", "1", "-vf", hdr_filter(transfer)),
+        source="color=white:size=64x64:rate=5:duration=0.2",
+    )
+    assert here.read(white)[0][0].rgb.min() > 250
