@@ -38,10 +38,30 @@ class Timeline:
         self.origin: Fraction | None = None  # seconds
 
     def __call__(self, pictures: Iterable[av.VideoFrame]) -> Iterator[Timed]:
-        """Yield frames with growing times; raises MediaError above the limits."""
+        """Yield frames with growing times; raises MediaError above the limits.
+
+        Each waits for the next one: of two in the wrong order, the one that does not follow the
+        frame before them is left out, be it that the first leaps ahead or the second falls back.
+        """
+        held, passed = None, Fraction(-1)
+        for count, timed in enumerate(self._timed(pictures)):
+            if held is not None and timed.time <= held.time:
+                self._source.note("some frames have times that run backwards: they are left out")
+                held = timed if timed.time > passed else held
+                continue
+            if held is not None:
+                self._source.check_length(held.time, count)
+                passed = held.time
+                yield held
+            held = timed
+        if held is not None:
+            self._source.check_length(held.time, 1)
+            yield held
+
+    def _timed(self, pictures: Iterable[av.VideoFrame]) -> Iterator[Timed]:
         usual = 1 / (self._source.rate or USUAL_RATE)
         last: Timed | None = None
-        for count, picture in enumerate(pictures, 1):
+        for picture in pictures:
             base = picture.time_base
             if self.origin is None:
                 self.origin = (picture.pts or 0) * base
@@ -49,10 +69,6 @@ class Timeline:
                 time = last.time + (last.duration or usual) if last else Fraction(0)
             else:
                 time = picture.pts * base - self.origin
-            if last is not None and time <= last.time:
-                self._source.note("some frames have times that run backwards: they are left out")
-                continue
-            self._source.check_length(time, count)
             stay = (picture.duration or 0) * base
             # MKV rounds to milliseconds, which would add up where clips are joined.
             last = Timed(picture, time, usual if abs(stay - usual) < base else stay)

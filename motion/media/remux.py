@@ -43,7 +43,10 @@ def remux(clip: BinaryIO, request: dict[str, Any], alive: Callable[[], None]) ->
                 _sounds(result, source, out.suffix, _window(request, origin)),
             ]
             for _, _, packet in heapq.merge(*packets, key=lambda dated: dated[:2]):
-                result.mux(packet)
+                try:
+                    result.mux(packet)
+                except av.error.InvalidDataError:
+                    source.note("some of its sound is damaged and left out")
                 alive()
     except OSError as error:
         raise MediaError(
@@ -149,7 +152,7 @@ def _sound_packets(source: Source, tracks: dict[int, Copy | Recode]) -> Iterator
         for packet in source.container.demux(streams):
             for ready in tracks[packet.stream.index](packet):
                 yield (ready.dts or 0) * ready.time_base, 1, ready
-    except av.error.InvalidDataError:
+    except (av.error.FFmpegError, IndexError):  # IndexError: streams out of nowhere
         source.note("its sound is damaged and ends early")
 
 

@@ -59,6 +59,7 @@ class Copy:
         self, result: av.container.OutputContainer, stream: av.AudioStream, window: Window
     ) -> None:
         self._out, self._window = result.add_stream_from_template(stream), window
+        self._last = -window.early - 1
         _keep_language(stream, self._out)
 
     def __call__(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -67,11 +68,10 @@ class Copy:
         if not packet.size or packet.pts is None:
             return
         time = packet.pts * base - self._window.shift
-        if self._window.holds(time):
-            shift = round(self._window.shift / base)
-            packet.pts -= shift
-            packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-            packet.stream = self._out
+        if self._window.holds(time) and time > self._last:  # else a damaged one
+            packet.pts -= round(self._window.shift / base)
+            packet.dts, packet.stream = packet.pts, self._out  # sound is never out of order
+            self._last = time
             yield packet
 
 

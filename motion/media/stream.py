@@ -50,8 +50,8 @@ class StreamSource(Source):
         """Demux the pictures up to the end, or to where the file breaks off; then a flush."""
         try:
             yield from self.container.demux(self.stream)
-        except (av.error.FFmpegError, EOFError) as error:
-            self.note(f"the file is damaged and ends early ({error.strerror})")
+        except (av.error.FFmpegError, IndexError) as error:  # IndexError: streams out of nowhere
+            self.note(f"the file is damaged and ends early ({error})")
             yield av.Packet()
 
     def pictures(self) -> Iterator[av.VideoFrame]:
