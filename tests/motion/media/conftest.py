@@ -39,13 +39,29 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
 
 @pytest.fixture(scope="session")
 def beep(make_clip: MakeClip) -> Path:
-    """4 s of black, with a white frame and a tone of 40 ms at 2 s and at 3 s; AAC."""
+    """2.4 s of black, with a white frame and a tone of 40 ms at 1 s and at 2 s; AAC."""
     return make_clip("beep.mp4", *BEEP, "-c:a", "aac", source=FLASH)
 
 
 FLASH = (
-    "color=black:size=64x48:rate=25:duration=4,"
-    "drawbox=color=white:t=fill:enable='between(t,1.99,2.03)+between(t,2.99,3.03)'"
+    "color=black:size=64x48:rate=25:duration=2.4,"
+    "drawbox=color=white:t=fill:enable='between(t,0.99,1.03)+between(t,1.99,2.03)'"
 )
-TONES = "0.8*sin(6000*t)*(between(t,2,2.04)+between(t,3,3.04))"
-BEEP = ("-f", "lavfi", "-i", f"aevalsrc=exprs='{TONES}':sample_rate=44100:duration=4")
+TONES = "0.8*sin(6000*t)*(between(t,1,1.04)+between(t,2,2.04))"
+BEEP = ("-f", "lavfi", "-i", f"aevalsrc=exprs='{TONES}':sample_rate=44100:duration=2.4")
+
+
+def rotated(make_clip: MakeClip, degrees: int) -> Path:
+    """A clip whose header asks to be turned counterclockwise."""
+    straight = make_clip("plain.mp4")
+    return make_clip(
+        f"turned{degrees}.mp4",
+        *("-map", "0", "-c", "copy"),
+        before=("-display_rotation", str(degrees), "-i", str(straight)),
+    )
+
+
+def hdr_filter(transfer: str) -> str:
+    """Tag the picture as BT.2020 with a transfer of ffmpeg's name."""
+    tags = f"color_trc={transfer}:color_primaries=bt2020:colorspace=bt2020nc"
+    return f"format=yuv420p10le,setparams={tags}"

@@ -9,8 +9,7 @@ from PIL import Image
 
 from motion.media import read_frames
 from tests.motion.media import here
-from tests.motion.media.conftest import MakeClip
-from tests.motion.media.test_probe import hdr_filter, rotated
+from tests.motion.media.conftest import MakeClip, hdr_filter, rotated
 
 
 def by_ffmpeg(path: Path, height: int, width: int) -> np.ndarray:

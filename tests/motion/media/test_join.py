@@ -44,9 +44,8 @@ def flashes_and_beeps(path: Path) -> tuple[list[float], list[float]]:
         origin = next(container.decode(video=0)).time
     with av.open(str(path)) as container:
         for sound in container.decode(audio=0):
-            samples = sound.to_ndarray()[0][:: 1 if sound.format.is_planar else 1]
             step = 1 if sound.format.is_planar else len(sound.layout.channels)
-            samples = np.abs(samples[::step].astype(float))
+            samples = np.abs(sound.to_ndarray()[0][::step].astype(float))
             times.append(sound.time - origin + np.arange(len(samples)) / sound.sample_rate)
             levels.append(samples)
     times, levels = np.concatenate(times), np.concatenate(levels)
@@ -64,8 +63,8 @@ def test_picture_and_sound_stay_together(beep: Path, tmp_path: Path, suffix: str
     out = tmp_path / f"out{suffix}"
     notes = rewrite(beep, out)
     flashes, beeps = flashes_and_beeps(out)
-    assert flashes == pytest.approx([2, 3], abs=1e-3)
-    assert beeps == pytest.approx([2, 3], abs=2e-3)
+    assert flashes == pytest.approx([1, 2], abs=1e-3)
+    assert beeps == pytest.approx([1, 2], abs=2e-3)
     again = "its sound is aac, which .webm cannot hold: it is encoded again"
     assert notes == ((again,) if suffix == ".webm" else ())
 
@@ -84,7 +83,7 @@ def test_a_part_of_any_clip_stays_together(
 ) -> None:
     source = make_clip(name, *BEEP, *sound, source=FLASH)
     out = tmp_path / "part.mp4"
-    rewrite(source, out, start=1.23, end=2.8)
+    rewrite(source, out, start=0.23, end=1.8)
     flashes, beeps = flashes_and_beeps(out)
     assert flashes == pytest.approx([0.77], abs=1e-3)
     assert beeps == pytest.approx([0.77], abs=5e-3)
@@ -118,7 +117,7 @@ def test_every_track_is_copied_untouched(make_clip: MakeClip, tmp_path: Path) ->
 
 @pytest.mark.parametrize("rate", ["30000/1001", "24000/1001", "60"])
 def test_segments_do_not_add_up_to_a_drift(make_clip: MakeClip, tmp_path: Path, rate: str) -> None:
-    source = make_clip(f"drift{rate.replace('/', '-')}.mp4", rate=rate, seconds=3)
+    source = make_clip(f"drift{rate.replace('/', '-')}.mp4", rate=rate, seconds=1.6)
     rewrite(source, tmp_path / "out.mp4", every=7)
     theirs, ours = here.read(source)[0], here.read(tmp_path / "out.mp4")[0]
     assert [f.time for f in ours] == [f.time for f in theirs]

@@ -4,7 +4,7 @@ import pytest
 
 from motion.media import probe
 from tests.motion.media import here
-from tests.motion.media.conftest import MakeClip
+from tests.motion.media.conftest import MakeClip, hdr_filter, rotated
 
 FIELDS = ("-c:v", "mpeg2video", "-flags", "+ilme+ildct")
 SINE = ("-f", "lavfi", "-i", "sine=440:duration=0.6")
@@ -39,16 +39,6 @@ def test_rotated_clips_tell_their_upright_size(
     assert (clip.width, clip.height) == ((96, 64) if degrees == 180 else (64, 96))
 
 
-def rotated(make_clip: MakeClip, degrees: int):
-    """A clip whose header asks to be turned counterclockwise."""
-    straight = make_clip("plain.mp4")
-    return make_clip(
-        f"turned{degrees}.mp4",
-        *("-map", "0", "-c", "copy"),
-        before=("-display_rotation", str(degrees), "-i", str(straight)),
-    )
-
-
 def test_sounds_are_counted(make_clip: MakeClip) -> None:
     two = make_clip("two.mp4", *SINE, *SINE, "-map", "0", "-map", "1", "-map", "2")
     assert here.probe(two).sounds == 2
@@ -72,12 +62,6 @@ def test_hdr_and_interlaced_are_noted(make_clip: MakeClip) -> None:
     fields = "tinterlace=interleave_top,setfield=tff"
     interlaced = make_clip("fields.mpg", "-vf", fields, *FIELDS)
     assert any("interlaced" in note for note in here.probe(interlaced).notes)
-
-
-def hdr_filter(transfer: str) -> str:
-    """Tag the picture as BT.2020 with a transfer of ffmpeg's name."""
-    tags = f"color_trc={transfer}:color_primaries=bt2020:colorspace=bt2020nc"
-    return f"format=yuv420p10le,setparams={tags}"
 
 
 @pytest.mark.parametrize("name", ["moves.gif", "moves.webp"])
