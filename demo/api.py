@@ -21,11 +21,13 @@ from torch import Tensor
 
 from demo.controls import option_control, photo_input, uploaded_path
 from demo.looks import some_looks
+from demo.statement import write_picture
 from demo.studio import Studio
 from engine.errors import ImageError, OptionError, StylizeError
-from engine.image import Photo, read_photo, resize, write_png
+from engine.image import Photo, read_photo, resize
 from engine.options import OptionField, StylizeOptions
 from engine.pipeline import Stylizer
+from engine.provenance import COMPOSITE, GENERATED
 
 PHOTO = "a JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF file of at most 40 megapixels."
 STYLE = "name of the style, as the page offers it."
@@ -59,7 +61,7 @@ def add_endpoints(studio: Studio) -> None:
     looks = ("count", 4, f"how many looks, 1 to {MOST_LOOKS}, from the number `variation` on.")
     like = ("reference", dict, "the picture to paint like: a painting, a drawing, any portrait.")
     summary = "Draw the people in a photo"
-    one = "The stylized picture, a PNG without metadata."
+    one = "The stylized picture, a PNG whose only metadata say that a network drew it."
     several = "The pictures as PNG files: the first with `variation`, the next with its successors."
     for endpoint in (
         Endpoint("stylize_image", f"{summary} in a style.", one, (photo, style), stylize_file),
@@ -183,7 +185,8 @@ def _draw(
         rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
         number = f"-{options.variation}" if len(every) > 1 else ""
         paths.append(folder / f"stylized-{stylizer.card.name}{number}.png")
-        write_png(paths[-1], rgb, _fitted_alpha(photo, rgb, options))
+        made = COMPOSITE if options.whole_photo else GENERATED
+        write_picture(paths[-1], rgb, _fitted_alpha(photo, rgb, options), made, source)
     return [str(path) for path in paths]
 
 

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 from demo.jobs import Job, plan
 from demo.record import describe_result, write_json
+from demo.statement import write_picture
 from engine.errors import ImageError, StylizeError
 from engine.options import StylizeOptions
+from engine.provenance import COMPOSITE, GENERATED
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     import numpy as np
@@ -113,16 +115,16 @@ def stylize_file(
     job: Job, stylizer: Stylizer, options: StylizeOptions, reference: Reference | None = None
 ) -> int:
     """Read, stylize and write one photo with its record; return the number of faces found."""
-    from engine.image import read_photo, write_png
+    from engine.image import read_photo
 
     started = time.perf_counter()
     photo = read_photo(job.source)
     faces = stylizer.detect(photo.rgb)
     _make_folder(job.target.parent)
-    for target, rgb, alpha in _results(
+    for target, rgb, alpha, made in _results(
         job, photo, faces, stylizer, options, reference and reference.ws
     ):
-        write_png(target, rgb, alpha)
+        write_picture(target, rgb, alpha, made, job.source)
     record = describe_result(stylizer, options, photo.rgb, faces)
     named = {"source": job.source.name, "reference": reference and reference.name}
     seconds = round(time.perf_counter() - started, 3)
@@ -228,18 +230,19 @@ def _results(
     options: StylizeOptions,
     style_ws: Tensor | None,
 ):
-    """Yield (path, rgb, alpha) to write: the photo, or one crop per chosen face."""
+    """Yield (path, rgb, alpha, source) to write: the photo, or one crop per chosen face."""
     chosen = options.select(len(faces))
     if options.whole_photo or not chosen:
         rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
-        yield job.target, rgb, _fitted_alpha(photo, *rgb.shape[:2])
+        made = COMPOSITE if chosen else None
+        yield job.target, rgb, _fitted_alpha(photo, *rgb.shape[:2]), made
         return
     for number, index in enumerate(chosen, start=1):
         portrait = stylizer.encode(photo.rgb, [faces[index]])[0]
         drawn = stylizer.render(portrait, options, style_ws=style_ws)
         crop = stylizer.crop(portrait, drawn, options)
         name = job.target.name if number == 1 else f"{job.target.stem}-face{number}.png"
-        yield job.target.with_name(name), crop, None
+        yield job.target.with_name(name), crop, None, GENERATED
 
 
 def _fitted_alpha(photo: Photo, height: int, width: int) -> np.ndarray | None:

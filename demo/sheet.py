@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from demo.jobs import find_photos
 from demo.photo import add_setup_arguments, load_stylizer
+from demo.statement import write_picture
 from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
 
@@ -135,7 +136,7 @@ def _draw(
     """Write the sheet; return how many photos have no result."""
     from tqdm import tqdm
 
-    from engine.image import resize, write_png
+    from engine.image import resize
 
     rows: list[tuple[str, list[np.ndarray]]] = []
     for path in tqdm(photos, unit="photo"):
@@ -145,7 +146,7 @@ def _draw(
         except StylizeError as error:
             rows.append((f"{path.name}: {error}", []))
     header = ["photo", "reconstruction", *(name for name, _, _ in columns)]
-    write_png(output, compose(rows, header, tile))
+    write_picture(output, compose(rows, header, tile))
     return sum(not pictures for _, pictures in rows)
 
 

@@ -17,11 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from demo.statement import write_picture
 from engine.detect import Face, face_from_points
 from engine.errors import DetectorError
-from engine.image import Photo, read_photo, resize, write_png
+from engine.image import Photo, read_photo, resize
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
+from engine.provenance import COMPOSITE, GENERATED
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +74,15 @@ class Visit:
 
 @dataclass(frozen=True)
 class Picture:
-    """A result: `rgb` uint8 [H, W, 3], `alpha` uint8 [H, W] or None, `before` of the same size."""
+    """A result: `rgb` uint8 [H, W, 3], `alpha` uint8 [H, W] or None, `before` of the same size.
+
+    `made` is GENERATED for a crop, COMPOSITE for a photo with drawn faces in it.
+    """
 
     rgb: np.ndarray
     alpha: np.ndarray | None
     before: np.ndarray
+    made: str
 
 
 @dataclass(frozen=True)
@@ -195,10 +201,11 @@ def compose(
     """Put the drawn faces into the photo, or return the first one alone, as `options` say."""
     if not options.whole_photo:
         rgb = stylizer.crop(drawn[0].portrait, drawn[0].crop, options)
-        return Picture(rgb, None, resize(drawn[0].portrait.face.crop, *rgb.shape[:2]))
+        before = resize(drawn[0].portrait.face.crop, *rgb.shape[:2])
+        return Picture(rgb, None, before, GENERATED)
     portraits, crops = [d.portrait for d in drawn], [d.crop for d in drawn]
     rgb = stylizer.paste(visit.photo.rgb, portraits, crops, options)
-    return Picture(rgb, visit.photo.alpha, visit.photo.rgb)
+    return Picture(rgb, visit.photo.alpha, visit.photo.rgb, COMPOSITE)
 
 
 def thumbnails(visit: Visit) -> list[np.ndarray]:
@@ -209,7 +216,8 @@ def thumbnails(visit: Visit) -> list[np.ndarray]:
 
 def write_pair(visit: Visit, picture: Picture) -> tuple[Path, Path]:
     """Write a result as the page shows it: the files before and after, of equal size."""
-    after = write_view(visit.folder, "result", picture.rgb, picture.alpha)
+    result = (picture.rgb, picture.alpha, picture.made, visit.source)
+    after = write_view(visit.folder, "result", *result)
     if picture.before is visit.photo.rgb:
         return visit.view, after
     return write_view(visit.folder, "before", picture.before, picture.alpha), after
@@ -222,7 +230,7 @@ def write_download(visit: Visit, style: str, picture: Picture, shown: Path) -> P
     if fit(*picture.rgb.shape[:2], VIEW_SIDE) == picture.rgb.shape[:2]:
         shutil.copyfile(shown, path)
     else:
-        write_png(path, picture.rgb, picture.alpha)
+        write_picture(path, picture.rgb, picture.alpha, picture.made, visit.source)
     return path
 
 
@@ -244,14 +252,24 @@ def fit(height: int, width: int, side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def write_view(folder: Path, name: str, rgb: np.ndarray, alpha: np.ndarray | None) -> Path:
-    """Write a picture as the page shows it, at most VIEW_SIDE px, and return the file."""
+def write_view(
+    folder: Path,
+    name: str,
+    rgb: np.ndarray,
+    alpha: np.ndarray | None,
+    made: str | None = None,
+    original: str | None = None,
+) -> Path:
+    """Write a picture as the page shows it, at most VIEW_SIDE px, and return the file.
+
+    `made` and `original` are for a result: see `write_picture`.
+    """
     height, width = fit(*rgb.shape[:2], VIEW_SIDE)
     if (height, width) != rgb.shape[:2]:
         rgb = resize(rgb, height, width)
         alpha = None if alpha is None else resize(np.dstack([alpha] * 3), height, width)[..., 0]
     path = new_file(folder, f"{name}.png")
-    write_png(path, rgb, alpha)
+    write_picture(path, rgb, alpha, made, original)
     return path
 
 

@@ -5,6 +5,7 @@ python -m demo.doctor show comic             # what is this style, and may I sel
 python -m demo.doctor list                   # public weights, with size and licence
 python -m demo.doctor fetch e4e-ffhq         # one of them onto this machine
 python -m demo.doctor import file.pt ...     # foreign weights into a style pack
+python -m demo.doctor verify me.png          # what does this file say about how it was made?
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ examples:
   python -m demo.doctor list               public weights, with size and licence
   python -m demo.doctor fetch e4e-ffhq     one of them onto this machine
   python -m demo.doctor import file.pt     foreign weights into a style pack
+  python -m demo.doctor verify me.png      what does this file say about how it was made?
 
 exit codes: 0 it worked (alone: stylizing works here), 1 it did not, 2 wrong arguments
 """
@@ -75,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_folder(fetch)
     fetch.set_defaults(run=_fetch)
     _add_import(commands)
+    checking = _formatted(commands.add_parser, "verify", help="read how files were made")
+    checking.add_argument("files", metavar="FILE", nargs="+", help="pictures or clips")
+    checking.set_defaults(run=_verify)
     return parser
 
 
@@ -153,3 +158,9 @@ def _import(arguments: argparse.Namespace) -> int:
     from demo.doctor.imports import import_files
 
     return import_files(arguments)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from demo.doctor.verify import verify
+
+    return verify(arguments.files)

@@ -12,8 +12,10 @@ from demo.studio import Studio
 from demo.ui import build_ui, launch_settings
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
+from engine.provenance import COMPOSITE, GENERATED, read_mark
 
 from .page import RUNTIME, FindIn, save_photo
+from .test_statement import XMP
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,10 @@ def call(client: Client, path: Path, *arguments, **named):
 
 def test_endpoint_returns_a_png(client: Client, photo: Path):
     with Image.open(call(client, photo, "comic", 0.5)) as image:
-        assert image.format == "PNG" and image.size == (200, 150) and not image.info
+        assert image.format == "PNG" and image.size == (200, 150) and set(image.info) == XMP
+    assert read_mark(image.filename).source == COMPOSITE
     crop = call(client, photo, faces="1", whole_photo=False, output_size=64)
-    assert Image.open(crop).size == (64, 64)
+    assert Image.open(crop).size == (64, 64) and read_mark(crop).source == GENERATED
 
 
 def test_endpoint_is_documented_in_order(client: Client):

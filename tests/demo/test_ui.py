@@ -20,6 +20,7 @@ from engine.options import StylizeOptions
 from tests.packs import FixedFaces, write_packs
 
 from .page import RUNTIME, TWO_FACES, FindIn, Visitor, save_photo
+from .test_statement import XMP
 
 
 def test_page_is_built_without_reading_weights(studio: Studio, monkeypatch):
@@ -98,7 +99,7 @@ def test_download_is_the_result_as_png(visitor: Visitor, photo: Path):
     path = Path(visitor.prop("download", "value"))
     assert path.name == "A-photo-comic.png"
     with Image.open(path) as image:
-        assert image.format == "PNG" and not image.info
+        assert image.format == "PNG" and set(image.info) == XMP
         assert (np.array(image) == visitor.pictures()[1]).all()
 
 
