@@ -17,6 +17,7 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
     `rate`, `seconds` and `size` are those of the picture; `before` are arguments ahead of it.
     """
     folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, list[str]] = {}
 
     def make(
         name: str,
@@ -27,12 +28,13 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
         before: tuple[str, ...] = (),
         source: str = "",
     ) -> Path:
-        path = folder / name
-        if not path.exists():
-            picture = source or f"testsrc=size={size}:rate={rate}:duration={seconds}"
-            command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", *before]
-            subprocess.run([*command, "-f", "lavfi", "-i", picture, *arguments, path], check=True)
-        return path
+        picture = source or f"testsrc=size={size}:rate={rate}:duration={seconds}"
+        command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", *before]
+        command += ["-f", "lavfi", "-i", picture, *arguments, str(folder / name)]
+        if name not in made:
+            subprocess.run(command, check=True)
+        assert made.setdefault(name, command) == command, f"two clips are called {name}"
+        return folder / name
 
     return make
 

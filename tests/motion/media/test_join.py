@@ -105,7 +105,7 @@ def test_sound_that_begins_before_the_picture_is_kept_in_step(
 
 def test_every_track_is_copied_untouched(make_clip: MakeClip, tmp_path: Path) -> None:
     source = make_clip(
-        *("two.mp4", *SINE, *SINE, "-map", "0", "-map", "1", "-map", "2"),
+        *("tracks.mp4", *SINE, *SINE, "-map", "0", "-map", "1", "-map", "2"),
         *("-metadata:s:a:1", "language=fra"),
     )
     rewrite(source, tmp_path / "out.mp4")
