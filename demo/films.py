@@ -12,7 +12,7 @@ from demo.jobs import Job as Plan
 from demo.photo import load_stylizer
 from engine.errors import OptionError
 from engine.options import StylizeOptions
-from motion.temporal_options import TemporalOptions
+from motion.temporal_options import TemporalOptions, frame_options
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     from engine.pipeline import Stylizer
@@ -54,7 +54,7 @@ def plan_films(
     for planned in plan(arguments.input, arguments.output, CLIPS):
         for name in arguments.style:
             stylizer = stylizers[name]
-            options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
+            options = StylizeOptions.from_arguments(arguments, frame_options(stylizer.card))
             stylizer.card.path_of(options.attribute)
             result = _result(planned, arguments, name)
             films.append((Job(planned.source, result, options, **shared), stylizer))
@@ -82,7 +82,7 @@ def _people(
     for number, style, strength in map(_person, arguments.person):
         people[number] = None
         if style:
-            options = StylizeOptions.from_arguments(arguments, stylizers[style].card.options())
+            options = StylizeOptions.from_arguments(arguments, frame_options(stylizers[style].card))
             options = options if strength is None else replace(options, strength=strength)
             people[number] = Look(stylizers[style], options)
     return people

@@ -33,9 +33,11 @@ from demo.photo import (
     add_setup_arguments,
 )
 from demo.record import describe_machine, describe_style, write_json
+from demo.statement import mark_film
 from engine.errors import StylizeError
 from engine.options import StylizeOptions
-from motion.temporal_options import TemporalOptions
+from engine.provenance import COMPOSITE
+from motion.temporal_options import TemporalOptions, frame_options
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     from engine.pipeline import Stylizer
@@ -119,6 +121,8 @@ def make_film(job: Job, stylizer: Stylizer, should_stop: Callable[[], bool]) -> 
             bar.update(progress.done - bar.n)
 
         outcome = run(job, stylizer, show, should_stop)
+    if outcome.num_untouched < outcome.frames:
+        mark_film(job.result, COMPOSITE, job.source)
     write_json(job.result.with_suffix(".json"), describe_film(job, stylizer, outcome))
     return outcome
 
@@ -172,7 +176,7 @@ def _report(
     for clip in clips:
         for name in arguments.style:
             stylizer = stylizers[name]
-            options = StylizeOptions.from_arguments(arguments, stylizer.card.options())
+            options = StylizeOptions.from_arguments(arguments, frame_options(stylizer.card))
             try:
                 with read_frames(clip, start=arguments.start, end=end) as frames:
                     shown = tqdm(frames, unit="frame", desc=f"{clip.name} {name}", leave=False)

@@ -28,6 +28,7 @@ from motion.job import Job, run
 from motion.media import Frame, Writer, read_frames
 from motion.stream import kept_threads
 from motion.temporal import Stabilizer
+from motion.temporal_options import frame_options
 
 T = TypeVar("T")
 PARTS = ("encode", "render", "paste", "carry")  # of "stabilize", which holds all drawing
@@ -56,7 +57,7 @@ def time_stages(stylizer: Stylizer, clip: Path, seconds: float) -> dict[str, flo
 
     Raises MediaError; a stage that no frame needs, as for a clip without faces, is left out.
     """
-    watch, options = Stopwatch(), stylizer.card.options()
+    watch, options = Stopwatch(), frame_options(stylizer.card)
     stabilizer, frames = Stabilizer(stylizer, options), []
     with kept_threads(), TemporaryDirectory() as folder:
         torch.set_num_threads(1)
@@ -74,7 +75,7 @@ def time_stages(stylizer: Stylizer, clip: Path, seconds: float) -> dict[str, flo
 
 
 def _time_parts(watch: Stopwatch, stylizer: Stylizer, frames: Iterable[Frame]) -> None:
-    options, before = stylizer.card.options(), None
+    options, before = frame_options(stylizer.card), None
     for frame in frames:
         portraits = watch("encode", stylizer.encode, frame.rgb, stylizer.detect(frame.rgb))
         crops = [watch("render", stylizer.render, portrait, options) for portrait in portraits]
@@ -87,7 +88,7 @@ def _time_parts(watch: Stopwatch, stylizer: Stylizer, frames: Iterable[Frame]) -
 def time_job(stylizer: Stylizer, clip: Path, seconds: float) -> float:
     """Return the frames a second of a whole job, its start and its end included."""
     with TemporaryDirectory() as folder:
-        job = Job(clip, Path(folder) / "out.mp4", stylizer.card.options(), end=seconds)
+        job = Job(clip, Path(folder) / "out.mp4", frame_options(stylizer.card), end=seconds)
         outcome = run(job, stylizer)
     return outcome.frames / outcome.seconds
 

@@ -30,7 +30,7 @@ from motion.flow import carried
 from motion.follow import gray_of, movement
 from motion.person import Look, Person
 from motion.snapshots import flattened, nested
-from motion.temporal_options import TemporalOptions
+from motion.temporal_options import TemporalOptions, frame_options
 from motion.track import LONGEST_GAP, SceneCuts, Tracker
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Stabilizer:
         people: Mapping[int, Look | None] | None = None,
     ) -> None:
         self.stylizer, self.temporal = stylizer, temporal or TemporalOptions()
-        self.options = options or stylizer.card.options()
+        self.options = options or frame_options(stylizer.card)
         if not self.options.whole_photo:
             raise OptionError(
                 "whole_photo is false; a video keeps its frame: leave out --no-whole-photo"

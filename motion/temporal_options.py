@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from engine.options import SHARE, Options, option
+from engine.card import Card
+from engine.options import SHARE, Options, StylizeOptions, option
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,8 @@ class TemporalOptions(Options):
         "how much of the last frame is carried on along the movement of the video",
         **SHARE,
     )
+
+
+def frame_options(card: Card) -> StylizeOptions:
+    """Return the default options of a style for clips: those of its card, on whole frames."""
+    return replace(card.options(), whole_photo=True)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,11 @@ QUICK = ("--look-ahead", "1")
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory):
-    return write_packs(tmp_path_factory.mktemp("packs"))
+    """A comic that gives the drawn face alone by default: clips keep their frames all the same."""
+    folder = write_packs(tmp_path_factory.mktemp("packs"))
+    card = pack.read_card(folder / "comic")
+    pack.save_pack(folder / "comic", replace(card, defaults={"whole_photo": False}), {})
+    return folder
 
 
 @pytest.fixture(scope="module")
