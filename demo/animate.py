@@ -15,13 +15,16 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.photo import add_setup_arguments, load_stylizer
 from demo.record import describe_machine, describe_style, write_json
+from demo.statement import mark_film
 from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
+from engine.provenance import COMPOSITE, GENERATED
 from motion.animate_options import AnimateOptions
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
@@ -108,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Animate what a parsed command line says; returns the exit code, raises StylizeError."""
     options = AnimateOptions.from_arguments(arguments)
     _check_output(arguments)
+    from tqdm import tqdm
+
     from engine.runtime import pick_runtime
     from motion.animator import Animator
     from motion.media import probe
@@ -126,7 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
         save_motion(motion, arguments.save_template)
     frames = drive(sitter, motion, animator, options, in_photo=arguments.in_photo)
     output = Path(arguments.output)
-    write(frames, output, motion, sound)
+    for _ in tqdm(written(frames, output, motion, sound), total=len(motion), unit="frame"):
+        pass  # it shows frames per second and the time left
+    mark_film(output, COMPOSITE if arguments.in_photo else GENERATED, arguments.photo)
     write_json(output.with_suffix(".json"), describe(arguments, animator, options, look))
     print(f"{output}: {len(motion)} frames, {motion.rate:.4g} a second")
     return SUCCESS
@@ -148,7 +155,10 @@ def prepare(arguments: argparse.Namespace) -> tuple[Sitter, Detector, Look | Non
     else:
         detector = choose_detector(yunet=arguments.yunet, allow_download=arguments.allow_download)
         faces, picture, chosen = detector(rgb), rgb, None
-    return _sitter(picture, faces, rgb), detector, chosen
+    sitter = seated(picture, faces, rgb)
+    if sitter.face is None:
+        print("warning: no face found in the picture: its middle is driven", file=sys.stderr)
+    return sitter, detector, chosen
 
 
 def record(clip: Clip, animator: Animator, detector: Detector) -> Motion:
@@ -191,25 +201,23 @@ def drive(
         yield frame
 
 
-def write(frames: Iterator[Frame], output: Path, motion: Motion, sound: Path | None) -> None:
-    """Write all frames, with frames per second and time left, and the sound of a clip; MediaError.
+def written(
+    frames: Iterator[Frame], output: Path, motion: Motion, sound: Path | None
+) -> Iterator[Frame]:
+    """Write all frames, and give each on; the file is there when they are over. MediaError.
 
-    `sound` is the clip, None where there is none to keep.
+    `sound` is the clip whose sound is kept, None where there is none.
     """
-    from tqdm import tqdm
-
     from motion.media import Writer, join
 
     first = next(frames)
     height, width = first.rgb.shape[:2]
     silent = output.with_name(f".{output.stem}-silent{output.suffix}") if sound else output
     try:
-        with Writer(silent, width, height) as writer, tqdm(total=len(motion), unit="frame") as bar:
-            writer.write(first)
-            for frame in frames:
-                bar.update()
+        with Writer(silent, width, height) as writer:
+            for frame in chain([first], frames):
                 writer.write(frame)
-            bar.update()
+                yield frame
             writer.close(motion.end)
         if sound:
             join([silent], sound, output)
@@ -229,14 +237,15 @@ def describe(
     return names | drawn | style | describe_machine(animator)
 
 
-def _sitter(picture: np.ndarray, faces: Sequence[Face], rgb: np.ndarray) -> Sitter:
-    """The largest face of a photo, framed as the model wants it; the middle where there is none."""
+def seated(picture: np.ndarray, faces: Sequence[Face], rgb: np.ndarray) -> Sitter:
+    """Frame the largest face of a photo as the model wants it; the middle where there is none.
+
+    `picture` is the photo uint8 [H, W, 3] as it is driven, `rgb` as it came.
+    """
     from motion.framing import central_square, face_square
 
-    if picture.shape != rgb.shape:  # a base without faces draws the central square
-        return Sitter(picture, central_square(picture), None)
-    if not faces:
-        print("warning: no face found in the picture: its middle is driven", file=sys.stderr)
+    # A base without faces draws the central square.
+    if picture.shape != rgb.shape or not faces:
         return Sitter(picture, central_square(picture), None)
     return Sitter(picture, face_square(faces[0].box, rgb), faces[0])
 

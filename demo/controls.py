@@ -1,4 +1,4 @@
-"""Components made from `StylizeOptions`: ranges, steps, choices and help are written down there."""
+"""Components made from options: ranges, steps, choices and help are written down there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Any
 import gradio as gr
 
 from engine.errors import ImageError
-from engine.options import StylizeOptions
+from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 
 AUTOMATIC = ""  # the value of "the style decides": a radio button cannot hold None
 LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
     "color": ("Colours", {"style": "Of the style", "keep": "Of the photo"}),
     "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
+    "transfer": ("Movement", {"relative": "As theirs, own shape", "absolute": "Theirs, shape too"}),
+    "start": ("Measured from", {"best": "The most similar frame", "first": "The first frame"}),
+    "regions": (
+        "What moves",
+        {"all": "All", "pose": "The head", "eyes,mouth": "Eyes and mouth", "mouth": "The mouth"},
+    ),
 }
 
 
@@ -26,19 +32,21 @@ def photo_input(**settings: Any) -> gr.Image:
     return gr.Image(type="filepath", image_mode=None, format="png", **settings)
 
 
-def uploaded_path(value: dict[str, Any] | None) -> str | None:
-    """Return the path behind the unprocessed value of a `photo_input`, None if it is empty.
+def uploaded_path(value: dict[str, Any] | None, what: str = "picture") -> str | None:
+    """Return the path behind the unprocessed value of an upload, None if it is empty.
 
     Gradio has checked that the file is one of its uploads. Raises ImageError if there is no file.
     """
     if value is not None and not value.get("path"):
-        raise ImageError("the picture came without a file; upload it as a file")
+        raise ImageError(f"the {what} came without a file; upload it as a file")
     return None if value is None else str(value["path"])
 
 
-def option_control(name: str, **changes: Any) -> gr.components.Component:
-    """Return the slider, radio button or number field of one option; `changes` go to Gradio."""
-    option = StylizeOptions.describe()[name]
+def option_control(
+    name: str, options: type[Options] = StylizeOptions, **changes: Any
+) -> gr.components.Component:
+    """Return the control of one of some options, as its kind asks; `changes` go to Gradio."""
+    option = options.describe()[name]
     settings = {"label": option.label, "info": _sentence(option.help), "value": option.default}
     if name in LABELS:
         label, choices = LABELS[name]
@@ -46,8 +54,10 @@ def option_control(name: str, **changes: Any) -> gr.components.Component:
         return gr.Radio(pairs, **{**settings, "label": label, "info": None, **changes})
     if option.kind == "str":
         return gr.Textbox(**{**settings, **changes})
+    if option.kind == "bool":
+        return gr.Checkbox(**{**settings, **changes})
     limits = {"minimum": option.minimum, "maximum": option.maximum, "step": option.step}
-    if name == "seed":
+    if option.maximum == MAXIMUM_SEED:
         return gr.Number(**{**settings, **limits, "precision": 0, **changes})
     return gr.Slider(**{**settings, **limits, **changes})
 

@@ -13,7 +13,7 @@ from engine.card import Card
 from engine.errors import Cancelled
 from engine.image import resize
 from engine.latent import blend
-from engine.options import MAXIMUM_SEED, StylizeOptions
+from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 from engine.pipeline import Portrait, Stylizer
 from motion.media import Frame, Writer
 
@@ -89,11 +89,17 @@ def write_walk(path: Path, pictures: list[np.ndarray]) -> Path:
     return path
 
 
-def command(card: Card, options: StylizeOptions) -> str:
+def command(
+    card: Card, options: StylizeOptions, program: str = "python -m demo.photo me.jpg me.png"
+) -> str:
     """Return the command line that draws the same picture: what differs from the defaults."""
-    defaults = card.options()
-    words = ["python -m demo.photo me.jpg me.png --style", card.name]
-    for name, option in StylizeOptions.describe().items():
+    return " ".join([program, "--style", card.name, *changed_flags(options, card.options())])
+
+
+def changed_flags(options: Options, defaults: Options) -> list[str]:
+    """Return the flags that make these options out of the defaults."""
+    words = []
+    for name, option in options.describe().items():
         value = getattr(options, name)
         if value == getattr(defaults, name):
             continue
@@ -101,4 +107,4 @@ def command(card: Card, options: StylizeOptions) -> str:
             words.append(option.flag if value else option.flag.replace("--", "--no-", 1))
         else:
             words += [option.flag, f"{value:g}" if option.kind == "float" else str(value)]
-    return " ".join(words)
+    return words

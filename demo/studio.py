@@ -23,11 +23,9 @@ from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime, pick_runtime
 from engine.style import Style
+from motion.animator import Animator
 
 log = logging.getLogger(__name__)
-
-PREFERRED_STYLE = "comic"
-
 
 FindDetector = Callable[[FaceNetwork | None], Detector]
 
@@ -54,7 +52,9 @@ class Studio:
         self._find_detector = find_detector
         self._stylizers: dict[str, Stylizer] = {}
         self._detectors: dict[str, Detector | None] = {}  # by hash of the base
+        self._animator: Animator | None = None
         self._lock = threading.Lock()
+        self._order: list[str] = []
         if not self.names():
             raise PackError(
                 "no style pack found; expected a folder with style.json in engine/packs: "
@@ -69,14 +69,19 @@ class Studio:
         ]
 
     def names(self) -> Sequence[str]:
-        """Return the names of the styles, in the order to show them."""
-        return list(self.library.names())
+        """Return the names of the styles, in the order to show them.
+
+        New ones come last: pages that are open choose by number.
+        """
+        found = self.library.names()
+        known = [name for name in self._order if name in found]
+        self._order = [*known, *(name for name in found if name not in known)]
+        return list(self._order)
 
     @property
     def default_style(self) -> str:
-        """The style chosen before the visitor chooses."""
-        names = self.names()
-        return PREFERRED_STYLE if PREFERRED_STYLE in names else names[0]
+        """The style chosen before the visitor chooses: the first one on show."""
+        return self.names()[0]
 
     def card(self, name: str) -> Card:
         """Return the card of a style; PackError for a name that is none.
@@ -86,6 +91,14 @@ class Studio:
         if name not in self.names():
             raise PackError(f"no style {name!r}; choose one of {', '.join(self.names())}")
         return self.library.card(name)
+
+    def directions(self, name: str) -> Sequence[str]:
+        """Return what the first semantic directions of a style's base do; () if nobody looked."""
+        self.card(name)
+        try:
+            return self.library.base_card(name).directions
+        except PackError:
+            return ()  # the style will say so when it is loaded
 
     def stylizer(self, name: str) -> Stylizer:
         """Return the loaded style `name`; the first call reads its weights. Raises PackError."""
@@ -97,6 +110,12 @@ class Studio:
                 self._stylizers[name] = Stylizer(style, self._detector(style.base))
                 log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
             return self._stylizers[name]
+
+    def animator(self) -> Animator:
+        """Return the loaded motion networks, read by the first call; PackError without any."""
+        with self._lock:
+            self._animator = self._animator or Animator.load(runtime=self.runtime)
+            return self._animator
 
     def _load(self, name: str) -> Style:
         """Load a style; what is wrong with its files, and where they lie, is no visitor's matter.
