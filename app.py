@@ -23,6 +23,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--allow-download", action="store_true", help="let the 68-point detector fetch its weights"
     )
+    parser.add_argument(
+        "--train",
+        action=argparse.BooleanOptionalAction,
+        help="offer training (default: only where no other machine reaches the page)",
+    )
     parser.add_argument("--no-warm-up", action="store_true", help="load styles on first use only")
     parser.add_argument("--verbose", action="store_true", help="log what takes how long")
     return parser.parse_args(argv)

@@ -69,6 +69,40 @@ CSS = """
 .clip:not(:has(video)) { display: none !important; }
 .stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
+.pile .wrap { min-height: 0; }
+#train-findings .html-container, #train-progress .html-container, #train-curves .html-container {
+  padding: 0; }
+.findings, .training, .curves figure { background: var(--block-background-fill);
+  border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+  padding: 12px 14px; }
+.findings { display: flex; flex-direction: column; gap: 10px; font-size: .92rem; }
+.findings + .findings { margin-top: 10px; }
+.finding { display: flex; gap: 10px; line-height: 1.4; }
+.finding > b { flex: none; width: 20px; height: 20px; border-radius: 50%; text-align: center;
+  font-size: .78rem; line-height: 20px; color: #fff; background: #64748b; }
+.finding.fine > b { background: #059669; } .finding.warning > b { background: #d97706; }
+.finding.stop > b { background: #dc2626; }
+.finding em, .finding .files, .findings summary, .training p, .curves small {
+  color: var(--body-text-color-subdued); font-style: normal; }
+.finding .files { font-size: .82rem; overflow-wrap: anywhere; }
+.findings summary { cursor: pointer; } .findings details .finding { margin-top: 8px; }
+.training .head { display: flex; justify-content: space-between; gap: 12px; }
+.training .bar { height: 8px; margin: 10px 0 6px; border-radius: 4px; overflow: hidden;
+  background: var(--border-color-primary); }
+.training .bar i { display: block; height: 100%; border-radius: 4px; transition: width .6s;
+  background: var(--color-accent); }
+.training.is-done .bar i { background: #059669; } .training.is-failed .bar i { background: #dc2626; }
+.training p { margin: 0; font-size: .92rem; }
+.training .worry { margin-top: 8px; border-left: 4px solid #f59e0b; padding-left: 10px; }
+.curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
+.curves figure { margin: 0; padding: 10px 12px; font-size: .86rem; }
+.curves figcaption { display: flex; justify-content: space-between; gap: 8px; }
+.curves svg { width: 100%; height: 56px; display: block; margin: 4px 0; }
+.curves polyline { fill: none; stroke: var(--color-accent); stroke-width: 2;
+  vector-effect: non-scaling-stroke; stroke-linejoin: round; }
+.grown .thumbnail-item { aspect-ratio: 2 / 1; }
+.outcome:has(.training) > .stage-empty, .outcome:not(:has(.training)) .train-actions,
+.outcome:not(:has(.training)) > .clear-up { display: none !important; }
 .recipe textarea, .recipe input { font-family: var(--font-mono); font-size: .82rem; }
 .seed-row { align-items: center; background: var(--block-background-fill); }
 #dice, #vary-dice { margin: auto 10px 12px 0; height: 40px; border-radius: var(--radius-md); }
@@ -84,6 +118,7 @@ footer .divider { display: none !important; }
   .outcome > .marking, .outcome > .by-hand { order: 5; }
   .stage-empty .empty { height: 180px; }
   .looks .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  .grown .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """
 

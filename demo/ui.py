@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import functools
 import logging
 import sys
@@ -17,6 +18,8 @@ from demo.studio import Studio
 from demo.tabs.image import ImageTab
 from demo.tabs.multimodal import MultimodalTab
 from demo.tabs.reference import ReferenceTab
+from demo.tabs.train import TrainTab
+from demo.tabs.train_runs import Trainings, open_trainings, training_folder
 from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
@@ -32,8 +35,11 @@ MAX_SESSIONS = 24  # visits kept in memory, each with its decoded photo
 SWEEP_SECONDS, FILE_SECONDS = 300, 3000  # uploads and results are gone within 55 minutes
 
 
-def build_ui(studio: Studio) -> gr.Blocks:
-    """Return the page, with its queue configured; no weights are read."""
+def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
+    """Return the page, with its queue configured; no weights are read.
+
+    Without `trainings` the Train tab says that training is switched off.
+    """
     stops = Stops()
     with gr.Blocks(
         title=TITLE,
@@ -52,6 +58,10 @@ def build_ui(studio: Studio) -> gr.Blocks:
             with gr.Tab("Reference", id="reference") as tab:
                 reference = ReferenceTab(studio, image.parts.visit, stops)
             reference.follow_from(tab)
+            with gr.Tab("Train", id="train") as tab:
+                tabs = (image, multimodal, reference)
+                train = TrainTab(studio, trainings, [each.parts.styles for each in tabs])
+            train.follow_from(page, tab)
         add_endpoints(studio)
 
         def forget(request: gr.Request) -> None:
@@ -70,7 +80,7 @@ def launch_settings(studio: Studio) -> dict[str, Any]:
         "css": CSS,
         "max_file_size": MAX_FILE_SIZE,
         "state_session_capacity": MAX_SESSIONS,
-        "blocked_paths": [str(folder) for folder in studio.library.search],
+        "blocked_paths": [str(p) for p in (*studio.library.search, training_folder())],
         "footer_links": ["api"],
     }
 
@@ -93,9 +103,12 @@ def serve(arguments: argparse.Namespace) -> None:
     """Serve the page until interrupted; a wrong command line or pack ends with its message."""
     try:
         studio = open_studio(arguments)
-        page = build_ui(studio)
+        trainings = open_trainings(str(studio.runtime.device), arguments.host, arguments.train)
+        page = build_ui(studio, trainings)
     except StylizeError as error:
         sys.exit(f"app.py: {error}")
+    if trainings is not None:
+        atexit.register(trainings.stop_and_wait)
     if not arguments.no_warm_up:
         studio.warm_up_in_background()
     _, url, _ = page.launch(

@@ -75,7 +75,10 @@ MAY_IMPORT = {
     "motion": ("motion", "engine"),
     "train": ("train", "engine", "motion"),
     "demo": ("demo", "engine", "motion"),
-    "demo.tabs.train": ("demo", "engine", "motion", "train"),
+    **{
+        f"demo.tabs.{name}": ("demo", "engine", "motion", "train")
+        for name in ("train", "train_parts", "train_runs", "train_set", "train_state", "train_view")
+    },
     "app": ("demo", "engine.errors"),
     "tests": OURS,
 }
