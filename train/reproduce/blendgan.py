@@ -34,7 +34,7 @@ LEARNED, GRAM, OWN_GRAM, NEW = (
     "Gram, the encoder's own features",
     "style encoder, untrained",
 )
-IMAGES = 12  # the style encoder sees twelve times the budget: its batches need many
+IMAGES = 4  # the style encoder sees four times the budget
 HELD_OUT = 3  # every third picture of a style is measured with
 COARSE = 4  # layers of the base, up to 8 px, that say what is shown
 QUERIES, NEIGHBOURS = 4, 4
