@@ -1,31 +1,34 @@
 """The HTTP endpoints: photos and the fields of `StylizeOptions` in, PNG files back.
 
-`stylize_image` draws one photo, `vary` several looks of it, `apply_reference` one like another
-picture. The order of the arguments is that of `StylizeOptions` after those of the endpoint; new
-options are added at the end, so that callers by position go on working.
+`stylize_image` draws one photo, `stylize_batch` many, `vary` several looks of one,
+`apply_reference` one like another picture, and `edit` changes the face before it is drawn;
+`stylize_video` and `animate` make films (demo/api_films.py). Arguments are those of the endpoint,
+then its options; new options are added at the end, so that callers by position go on working.
 """
 
 from __future__ import annotations
 
 import inspect
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 from torch import Tensor
 
-from demo.controls import option_control, photo_input, uploaded_path
+from demo.api_films import CLIPS, film_rows
+from demo.batch import MOST_BYTES, MOST_PHOTOS, new_folder, stylize_all, write_zip
+from demo.controls import photo_input, uploaded_path
+from demo.edits import LARGEST, direction_names
 from demo.looks import some_looks
 from demo.statement import write_picture
 from demo.studio import Studio
 from engine.errors import ImageError, OptionError, StylizeError
 from engine.image import Photo, read_photo, resize
-from engine.options import OptionField, StylizeOptions
+from engine.options import OptionField, Options, StylizeOptions
 from engine.pipeline import Stylizer
 from engine.provenance import COMPOSITE, GENERATED
 
@@ -44,7 +47,8 @@ class Endpoint:
     """One endpoint: its own arguments as (name, default, help), and what it does.
 
     `run` takes the studio, the values of the arguments (files as paths) and the options, and
-    returns one path or several; an argument whose default is `dict` is a file.
+    returns one path or several, as `gives` says. An argument whose default is `dict` is a file,
+    `list` are several.
     """
 
     name: str
@@ -52,6 +56,20 @@ class Endpoint:
     returns: str
     arguments: tuple[tuple[str, Any, str], ...]
     run: Callable[..., str | list[str]]
+    gives: Literal["picture", "pictures", "zip", "film"] = "picture"
+    options: tuple[type[Options], ...] = (StylizeOptions,)
+
+    def describe(self) -> list[OptionField]:
+        """Return all its options, in the order of its arguments."""
+        return [option for kind in self.options for option in kind.describe().values()]
+
+    def read(self, values: Sequence[object]) -> Iterator[Options]:
+        """Yield its options from their values, which may end early; raises OptionError."""
+        left = [None if value == "" else value for value in values]
+        for kind in self.options:
+            names = list(kind.describe())
+            yield kind(**dict(zip(names, left, strict=False)))
+            left = left[len(names) :]
 
 
 def add_endpoints(studio: Studio) -> None:
@@ -60,46 +78,50 @@ def add_endpoints(studio: Studio) -> None:
     photo = ("photo", dict, PHOTO)
     looks = ("count", 4, f"how many looks, 1 to {MOST_LOOKS}, from the number `variation` on.")
     like = ("reference", dict, "the picture to paint like: a painting, a drawing, any portrait.")
+    photos = ("photos", list, f"1 to {MOST_PHOTOS} such files, {MOST_BYTES >> 20} MB in all.")
+    which = direction_names(studio.directions(studio.default_style))
+    way = ("direction", which[0], f"{' | '.join(which)}, or a number: see --edits.")
+    far = (
+        "amount",
+        3.0,
+        f"how far, either way; beyond {LARGEST} faces fall apart.",
+    )
     summary = "Draw the people in a photo"
     one = "The stylized picture, a PNG whose only metadata say that a network drew it."
     several = "The pictures as PNG files: the first with `variation`, the next with its successors."
-    for endpoint in (
-        Endpoint("stylize_image", f"{summary} in a style.", one, (photo, style), stylize_file),
-        Endpoint("vary", f"{summary} in several looks.", several, (photo, style, looks), vary),
-        Endpoint(
-            "apply_reference", f"{summary} like a reference.", one, (photo, like, style), apply
-        ),
-    ):
-        _add(endpoint, studio)
+    packed = "A zip with each picture, the record of how it was made, and problems.txt if any."
+    rows = (
+        ("stylize_image", f"{summary} in a style.", one, (photo, style), stylize_file),
+        ("vary", f"{summary} in several looks.", several, (photo, style, looks), vary, "pictures"),
+        ("apply_reference", f"{summary} like a reference.", one, (photo, like, style), apply),
+        ("stylize_batch", "Draw many photos.", packed, (photos, style), stylize_batch, "zip"),
+        ("edit", f"{summary}, changed.", one, (photo, style, way, far), edit),
+        *film_rows(photo, style),
+    )
+    for row in rows:
+        _add(Endpoint(*row), studio)
 
 
 def _add(endpoint: Endpoint, studio: Studio) -> None:
-    is_file = [default is dict for _, default, _ in endpoint.arguments]
+    num_own = len(endpoint.arguments)
 
     def call(*values: object) -> str | list[str]:
-        own, rest = values[: len(is_file)], values[len(is_file) :]
+        own, rest = values[:num_own], values[num_own:]
         try:
-            given = dict(zip(StylizeOptions.describe(), rest, strict=False))
-            options = StylizeOptions(**{k: None if v == "" else v for k, v in given.items()})
-            pairs = zip(own, is_file, strict=True)
-            arguments = [uploaded_path(v) if is_path else v for v, is_path in pairs]
-            return endpoint.run(studio, *arguments, options)
+            pairs = zip(endpoint.arguments, own, strict=True)
+            arguments = [_received(default, value) for (_, default, _), value in pairs]
+            return endpoint.run(studio, *arguments, *endpoint.read(rest))
         except StylizeError as error:
             raise gr.Error(str(error), title=endpoint.name, print_exception=False) from error
 
     _document(call, endpoint)
     with gr.Column(visible=False):
         inputs = [_own_control(name, default) for name, default, _ in endpoint.arguments]
-        inputs += [_plain_control(name) for name in StylizeOptions.describe()]
-        result: gr.components.Component = (
-            gr.File(label="pictures", file_count="multiple")
-            if endpoint.name == "vary"
-            else gr.Image(label="picture", type="filepath", image_mode=None, format="png")
-        )
+        inputs += [_plain_control(option) for option in endpoint.describe()]
         gr.Button().click(
             call,
             inputs,
-            result,
+            _result(endpoint.gives),
             api_name=endpoint.name,
             preprocess=False,
             concurrency_id="gpu",
@@ -113,10 +135,10 @@ def _document(call: Callable[..., Any], endpoint: Endpoint) -> None:
     Gradio makes the argument names, the page of the API and the MCP tool from them.
     """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    options = StylizeOptions.describe().values()
+    options = endpoint.describe()
     own = [
-        inspect.Parameter(name, kind, annotation=dict)
-        if default is dict
+        inspect.Parameter(name, kind, annotation=default)
+        if default in (dict, list)
         else inspect.Parameter(name, kind, annotation=type(default), default=default)
         for name, default, _ in endpoint.arguments
     ]
@@ -164,6 +186,34 @@ def apply(
     return _draw(stylizer, source, [options], code)[0]
 
 
+def stylize_batch(studio: Studio, sources: list[str], style: str, options: StylizeOptions) -> str:
+    """Draw many files and return the path of the zip; raises StylizeError if all failed."""
+    stylizer = studio.stylizer(style)
+    stylizer.card.path_of(options.attribute)
+    folder = new_folder(Path(get_upload_folder()) / "api")
+    outcomes = list(stylize_all(stylizer, sources, options, folder))
+    if not any(outcome.pictures for outcome in outcomes):
+        raise StylizeError("; ".join(outcome.complaint for outcome in outcomes))
+    return str(write_zip(outcomes, style, folder))
+
+
+def edit(
+    studio: Studio,
+    source: str | None,
+    style: str,
+    direction: str,
+    amount: float,
+    options: StylizeOptions,
+) -> str:
+    """Move the faces along a direction, draw them, and return the path of the PNG."""
+    names = [name.lower() for name in direction_names(studio.directions(style))]
+    wish = str(direction).strip()
+    number = names.index(wish.lower()) if wish.lower() in names else wish
+    step = f"{number}:{float(amount):g}"
+    edits = step if options.edits == "none" else f"{options.edits},{step}"
+    return stylize_file(studio, source, style, replace(options, edits=edits))
+
+
 def _draw(
     stylizer: Stylizer,
     source: str | None,
@@ -178,8 +228,7 @@ def _draw(
     if not every[0].select(len(faces)):
         height, width = photo.rgb.shape[:2]
         raise StylizeError(NO_FACE.format(name=Path(source).name, width=width, height=height))
-    folder = Path(get_upload_folder()) / "api" / secrets.token_hex(16)
-    folder.mkdir(parents=True, mode=0o700)
+    folder = new_folder(Path(get_upload_folder()) / "api")
     paths = []
     for options in every:
         rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
@@ -197,18 +246,36 @@ def _fitted_alpha(photo: Photo, rgb: np.ndarray, options: StylizeOptions) -> np.
 
 
 def _own_control(name: str, default: Any) -> gr.components.Component:
-    """The component behind an endpoint's own argument: a file, a number or a text."""
+    """The component behind an endpoint's own argument: files, a number or a text."""
     if default is dict:
-        return photo_input(label=name)
-    return (gr.Number if isinstance(default, int) else gr.Textbox)(default, label=name)
+        return gr.Video(label=name) if name in CLIPS else photo_input(label=name)
+    if default is list:
+        return gr.File(label=name, file_count="multiple")
+    return (gr.Textbox if isinstance(default, str) else gr.Number)(default, label=name)
 
 
-def _plain_control(name: str) -> gr.components.Component:
+def _received(default: Any, value: Any) -> Any:
+    """What an endpoint gets for its own argument: files as paths."""
+    if default is list:
+        return [uploaded_path(file) for file in value or []]
+    return uploaded_path(value) if default is dict else value
+
+
+def _result(gives: str) -> gr.components.Component:
+    if gives == "picture":
+        return gr.Image(label=gives, type="filepath", image_mode=None, format="png")
+    return gr.File(label=gives, file_count="multiple" if gives == "pictures" else "single")
+
+
+def _plain_control(option: OptionField) -> gr.components.Component:
     """The component behind one argument: for documentation and ranges, never seen."""
-    option = StylizeOptions.describe()[name]
+    settings = {"label": option.name, "value": _plain_default(option)}
     if option.kind == "bool":
-        return gr.Checkbox(option.default, label=name)
-    return option_control(name, label=name, value=_plain_default(option))
+        return gr.Checkbox(**settings)
+    if option.kind == "str":
+        has_fixed_choices = option.choices and option.choices_only
+        return gr.Radio(option.choices, **settings) if has_fixed_choices else gr.Textbox(**settings)
+    return gr.Number(minimum=option.minimum, maximum=option.maximum, step=option.step, **settings)
 
 
 def _plain_default(option: OptionField) -> Any:

@@ -55,20 +55,39 @@ CSS = """
   border-radius: var(--radius-md); }
 .strip .grid-wrap { min-height: 0; padding-top: 30px; }
 .strip .grid-container { gap: 8px; }
-.looks .grid-wrap { max-height: none; }
+.looks .grid-wrap, .grid .grid-wrap { max-height: none; }
+.with-picture { gap: 10px; }
+.styles .caption-label, .grid .caption-label { left: 0; right: 0; bottom: 0; max-width: none;
+  margin: 0; padding: 2px 6px; border-radius: 0; border-width: 1px 0 0; text-align: center;
+  font-size: .78rem; }
+.verify { max-width: 720px; margin: 0 auto; gap: 12px; }
+.status .line { white-space: pre-line; }
+.statement { display: grid; grid-template-columns: max-content 1fr; gap: 8px 20px; margin: 0;
+  padding: 14px 16px; background: var(--block-background-fill); font-size: .95rem;
+  border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); }
+.statement dt { color: var(--body-text-color-subdued); }
+.statement dd { margin: 0; overflow-wrap: anywhere; }
 .actions, .line-row { gap: 10px; align-items: center; }
 .line-row .status { flex: 1 1 0; min-width: 0; }
 .references, .slot { gap: 8px; }
 .line-row .stop { flex: 0 0 90px !important; }
 .outcome:has(.result img, .marker img, .looks img) > .stage-empty,
 .outcome:not(:has(.result img)) .result, .outcome:not(:has(.result img)) .by-hand,
+.outcome:not(:has(.result img)) .with-picture,
 .marking:not(:has(.marker img)), .slot:not(:has(.look img)) .by-hand,
 .strip:not(:has(.thumbnail-item)),
 .outcome:has(> .looks):not(:has(.looks img)) .actions, .walk:not(:has(button:enabled)),
-.outcome:not(:has(.result img)) .form:has(.recipe),
+.outcome:not(:has(.result img, .film)) .form:has(.recipe),
 .clip:not(:has(video)) { display: none !important; }
 .stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
+.running { margin: 0; display: flex; flex-direction: column; align-items: center; gap: 10px; }
+.running img { width: auto; max-width: 100%; height: 480px; object-fit: contain;
+  border-radius: var(--radius-lg); background: var(--block-background-fill); }
+.running progress { width: 100%; height: 8px; accent-color: var(--color-accent); }
+.outcome:has(.running, .film video) > .stage-empty, .live:not(:has(.running)),
+.outcome:not(:has(.film video)) .film, .outcome:has(.running) .film,
+.outcome:not(:has(.film video)) .form:has(.recipe) { display: none !important; }
 .pile .wrap { min-height: 0; }
 #train-findings .html-container, #train-progress .html-container, #train-curves .html-container {
   padding: 0; }
@@ -117,7 +136,11 @@ footer .divider { display: none !important; }
   .outcome > * { order: 5; } .settings { order: 6; }
   .outcome > .marking, .outcome > .by-hand { order: 5; }
   .stage-empty .empty { height: 180px; }
+  .running img { height: auto; max-height: 320px; }
   .looks .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  .styles .grid-container, .grid .grid-container, #batch-gallery .grid-container {
+     grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  .statement { grid-template-columns: 1fr; gap: 2px; } .statement dd { margin-bottom: 8px; }
   .grown .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """

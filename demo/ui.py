@@ -20,6 +20,7 @@ from demo.tabs.multimodal import MultimodalTab
 from demo.tabs.reference import ReferenceTab
 from demo.tabs.train import TrainTab
 from demo.tabs.train_runs import Trainings, open_trainings, training_folder
+from demo.tabs.verify import build_verify
 from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
@@ -50,7 +51,7 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
         gr.HTML(HEADER, elem_id="header-block", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Image", id="image") as tab:
-                image = ImageTab(studio)
+                image = ImageTab(studio, stops)
             image.follow_from(tab)
             with gr.Tab("Variations", id="multimodal") as tab:
                 multimodal = MultimodalTab(studio, image.parts.visit, stops)
@@ -62,6 +63,8 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
                 tabs = (image, multimodal, reference)
                 train = TrainTab(studio, trainings, [each.parts.styles for each in tabs])
             train.follow_from(page, tab)
+            with gr.Tab("Verify", id="verify"):
+                build_verify()
         add_endpoints(studio)
 
         def forget(request: gr.Request) -> None:

@@ -49,6 +49,8 @@ class Card:
         defaults: fields of StylizeOptions that this style changes; `attribute` is the path taken
             when the user names none.
         attributes: names of the attribute paths, in the order of their weights.
+        directions: of a base, what its first semantic directions do, found by looking (SeFa).
+        order: where a style stands among those on offer, the smallest first.
         training: record of the training: counts and licence of the data, images seen, metrics.
         files: file name -> sha256.
     """
@@ -68,6 +70,8 @@ class Card:
     swap_resolution: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ()
+    order: int = 100
     training: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +81,9 @@ class Card:
         try:
             channels = {int(size): int(count) for size, count in self.channels.items()}
             object.__setattr__(self, "channels", channels)
-            object.__setattr__(self, "attributes", tuple(self.attributes))
+            object.__setattr__(self, "attributes", tuple(map(str, self.attributes)))
+            object.__setattr__(self, "directions", tuple(map(str, self.directions)))
+            object.__setattr__(self, "order", int(self.order))
             check_names(self.name, self.files)
             self._check_kind()
             self.options()

@@ -42,9 +42,13 @@ class StyleLibrary:
         return found
 
     def names(self) -> list[str]:
-        """Return the names of all styles with a readable card, sorted; base packs are none."""
+        """Return the names of all styles with a readable card, in the order to show them.
+
+        Base packs are none. Of packs of one name the first one counts.
+        """
         cards = [card for card in self.packs().values() if isinstance(card, Card)]
-        return sorted({card.name for card in cards if card.kind != "base"})
+        order = {card.name: card.order for card in reversed(cards) if card.kind != "base"}
+        return sorted(order, key=lambda name: (order[name], name))
 
     def card(self, name: str) -> Card:
         """Return the card of a style; raises PackError."""
@@ -86,6 +90,15 @@ class StyleLibrary:
             )
         return Style(second.pack, second.base, source=first)
 
+    def base_card(self, name: str) -> Card:
+        """Return the card of the base of a style; raises PackError where it is missing."""
+        folder = self.find(name)
+        return read_card(self._base_folder(folder, read_card(folder)))
+
+    def _base_folder(self, style: Path, card: Card) -> Path:
+        beside = style.parent / card.base["name"]
+        return beside if (beside / CARD_FILE).is_file() else self.find(card.base["name"])
+
     def _shared(self, folder: Path, runtime: Runtime, read: Callable[[Pack, Runtime], Any]) -> Any:
         key = (folder.resolve(), runtime.device, runtime.dtype)
         if key not in self._loaded:
@@ -95,9 +108,8 @@ class StyleLibrary:
     def _read_style(self, pack: Pack, runtime: Runtime) -> Style:
         if pack.card.kind == "base":
             raise PackError(f"{pack.card.name} is a base pack, no style; styles: {self.names()}")
-        name, wanted = pack.card.base["name"], pack.card.base.get("sha256", "")
-        beside = pack.folder.parent / name
-        folder = beside if (beside / CARD_FILE).is_file() else self.find(name)
+        wanted = pack.card.base.get("sha256", "")
+        folder = self._base_folder(pack.folder, pack.card)
         base = self._shared(folder, runtime, read_base)
         if base.sha256 != wanted:
             raise PackError(

@@ -18,10 +18,14 @@ from gradio.utils import get_upload_folder
 
 from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
+from demo.edits import direction_names, edits_text
+from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs import image_marking as marking
+from demo.tabs.image_batch import Batch
+from demo.tabs.image_grids import Grids
 from demo.tabs.image_parts import WELCOME, Parts, build_parts
-from demo.tabs.pieces import LAST, LIGHT, follow
+from demo.tabs.pieces import GPU, LAST, LIGHT, follow
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, PickedSample, Visit
 from engine.errors import ImageError, StylizeError
@@ -36,9 +40,11 @@ Updates = dict[Any, Any]
 class ImageTab:
     """The tab inside the current `gr.Blocks`; `studio` holds the styles all visitors share."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, stops: Stops) -> None:
         self.studio = studio
         self.parts: Parts = build_parts(studio)
+        self.grids = Grids(studio, self.parts, self._options)
+        self.batch = Batch(studio, self.parts, stops, self._options)
         self._connect()
 
     def _connect(self) -> None:
@@ -46,16 +52,25 @@ class ImageTab:
         opening = {**LAST, "show_progress_on": [p.empty, p.result]}
         quick = {**LAST, "show_progress_on": p.result, "show_progress": "minimal"}
         running = [p.photo.change(self.draw, p.inputs, p.outputs, **opening)]
-        controls = [*self._style_controls().values(), p.attribute, p.seed]
+        controls = [*self._style_controls().values(), p.attribute, p.seed, *p.edits]
         running += [c.input(self.draw, p.inputs, p.outputs, **quick) for c in controls]
-        of_style = [p.style, p.attribute, *self._style_controls().values()]
+        of_style = [p.style, p.attribute, p.grid, *self._style_controls().values(), *p.edits]
         choices = [
             p.dice.click(roll, None, p.seed, **LIGHT),
             p.styles.select(self.choose_style, None, of_style, **LIGHT),
+            p.grid.select(self.choose_tile, p.offered, [*of_style, p.styles], **LIGHT),
+            p.reset.click(lambda: [0] * len(p.edits), None, [*p.edits], **LIGHT),
             p.faces.select(choose_face, None, p.chosen, **LIGHT),
             p.gallery.select(choose_sample, [p.chosen, p.samples, p.seed], p.sample, **LIGHT),
         ]
         running += [choice.then(self.draw, p.inputs, p.outputs, **quick) for choice in choices]
+        gridding = {**GPU, "show_progress_on": p.status, "trigger_mode": "once"}
+        outputs = [p.grid, p.offered, p.status, p.stop]
+        for button, draw in (
+            (p.all_styles, self.grids.draw_styles),
+            (p.strengths, self.grids.draw_strengths),
+        ):
+            running.append(button.click(draw, p.inputs, outputs, preprocess=False, **gridding))
         marked = marking.connect(p)
         running.append(marked.then(self.draw_marked, p.inputs, p.outputs, **opening))
         p.stop.click(stopped, None, [p.stop, p.status], cancels=running, **LIGHT)
@@ -70,11 +85,27 @@ class ImageTab:
         names = ("strength", "whole_photo", "color", "truncation_psi", "samples")
         return {name: getattr(self.parts, name) for name in names}
 
-    def choose_style(self, event: gr.SelectData) -> list[Any]:
+    def choose_style(self, event: gr.SelectData) -> Updates:
         """Take the style clicked on, its variants, and the defaults it insists on."""
-        card = self.studio.card(self.studio.names()[event.index])
-        defaults = [card.defaults.get(name, gr.skip()) for name in self._style_controls()]
-        return [card.name, attribute_control(card.attributes), *defaults]
+        return {**self._of_style(self.studio.names()[event.index]), self.parts.grid: []}
+
+    def choose_tile(self, offered: tuple[str | float, ...], event: gr.SelectData) -> Updates:
+        """Take the style or the strength of the picture clicked on in the grid."""
+        p, chosen = self.parts, offered[event.index]
+        if not isinstance(chosen, str):
+            return {p.strength: chosen}
+        number = self.studio.names().index(chosen)
+        return {**self._of_style(chosen), p.styles: gr.update(selected_index=number)}
+
+    def _of_style(self, name: str) -> Updates:
+        p, card = self.parts, self.studio.card(name)
+        controls = self._style_controls()
+        defaults = {controls[n]: v for n, v in card.defaults.items() if n in controls}
+        labels = direction_names(self.studio.directions(name))
+        edits = {s: gr.update(label=label) for s, label in zip(p.edits, labels, strict=True)}
+        return {p.style: card.name, p.attribute: attribute_control(card.attributes)} | (
+            defaults | edits
+        )
 
     def draw(
         self,
@@ -153,7 +184,8 @@ class ImageTab:
         controls = {**self._style_controls(), "seed": p.seed, "faces": p.chosen}
         chosen = {name: values[control] for name, control in controls.items()}
         attribute = None if values[p.attribute] == AUTOMATIC else values[p.attribute]
-        return StylizeOptions.from_dict({**chosen, "attribute": attribute})
+        edits = edits_text([values[slider] for slider in p.edits])
+        return StylizeOptions.from_dict({**chosen, "attribute": attribute, "edits": edits})
 
     def _opened(self, visit: Visit) -> Updates:
         """A photo has been read: its faces to choose from, nothing drawn yet."""
@@ -164,6 +196,7 @@ class ImageTab:
             p.sample: None,
             p.faces: gr.update(value=face_tiles(visit), selected_index=0),
             p.gallery: [],
+            p.grid: [],
             p.marker: None,
             p.hint: "",
         }
@@ -178,7 +211,8 @@ class ImageTab:
     def _closed(self, line: str) -> Updates:
         """No photo, or one that cannot be used: everything about the last one goes away."""
         p = self.parts
-        nothing = {p.visit: None, p.chosen: "all", p.faces: [], p.marker: None, p.hint: ""}
+        nothing = {p.visit: None, p.chosen: "all", p.faces: [], p.grid: []}
+        nothing |= {p.marker: None, p.hint: ""}
         return {**self._stage(None, line), **nothing}
 
     def _stage(self, pair: tuple[Path, Path] | None, line: str) -> Updates:

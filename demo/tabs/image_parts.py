@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import gradio as gr
 
 from demo.controls import attribute_control, option_control
+from demo.edits import LARGEST, STEP, direction_names
 from demo.studio import Studio
 from demo.tabs.pieces import (
     before_and_after,
@@ -24,16 +26,18 @@ WELCOME = "Choose a photo, take one with the camera, or paste one."
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of the tab, and the states of a visitor: `visit`, `style`, `chosen`, `sample`.
+    """The components of the tab, and the states of a visitor: `visit`, `style`, `chosen`, `sample`
+    and `offered`.
 
     `chosen` is the `faces` option ("all" or the number of a face), `sample` the number of the
-    sample picked by hand or None.
+    sample picked by hand or None, `offered` the styles or strengths in the grid.
     """
 
     visit: gr.State
     style: gr.State
     chosen: gr.State
     sample: gr.State
+    offered: gr.State
     photo: gr.Image
     styles: gr.Gallery
     strength: gr.Slider
@@ -44,6 +48,8 @@ class Parts:
     samples: gr.Slider
     seed: gr.Number
     dice: gr.Button
+    edits: tuple[gr.Slider, ...]
+    reset: gr.Button
     empty: gr.HTML
     result: gr.ImageSlider
     status: gr.HTML
@@ -51,6 +57,9 @@ class Parts:
     stop: gr.Button
     faces: gr.Gallery
     gallery: gr.Gallery
+    all_styles: gr.Button
+    strengths: gr.Button
+    grid: gr.Gallery
     by_hand: gr.Button
     hint: gr.Markdown
     marker: gr.Image
@@ -62,24 +71,24 @@ class Parts:
         """What a drawing depends on."""
         names = ("visit", "style", "chosen", "sample", "photo", "strength", "attribute")
         more = ("whole_photo", "color", "truncation_psi", "samples", "seed")
-        return {getattr(self, name) for name in (*names, *more)}
+        return {*self.edits, *(getattr(self, name) for name in (*names, *more))}
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What a drawing may change."""
         names = ("visit", "chosen", "sample", "photo", "result", "status", "download")
-        more = ("stop", "faces", "gallery", "hint", "marker")
+        more = ("stop", "faces", "gallery", "grid", "hint", "marker")
         return [getattr(self, name) for name in (*names, *more)]
 
 
 def build_parts(studio: Studio) -> Parts:
     """Lay the tab out inside the current `gr.Blocks`."""
-    found: dict[str, gr.components.Component] = _states(studio)
+    found: dict[str, Any] = _states(studio)
     with gr.Row(elem_classes="workspace"):
         with gr.Column(scale=4, min_width=300, elem_classes="choices"):
-            found |= photo_and_style(studio) | _settings(studio)
+            found |= photo_and_style(studio) | _settings(studio) | _edits(studio)
         with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
-            found |= _stage() | _people()
+            found |= _stage() | _people() | _grid()
     return Parts(**{field.name: found[field.name] for field in fields(Parts)})
 
 
@@ -89,6 +98,7 @@ def _states(studio: Studio) -> dict[str, gr.State]:
         "style": gr.State(studio.default_style),
         "chosen": gr.State("all"),
         "sample": gr.State(None),
+        "offered": gr.State(()),
     }
 
 
@@ -115,6 +125,18 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
     return parts
 
 
+def _edits(studio: Studio) -> dict[str, Any]:
+    """Sliders along semantic directions, named as the base of the style names them."""
+    names = direction_names(studio.directions(studio.default_style))
+    with gr.Accordion("Change the face", open=False, elem_id="edits", elem_classes="settings"):
+        sliders = tuple(
+            gr.Slider(-LARGEST, LARGEST, 0, step=STEP, label=name, elem_classes="edit")
+            for name in names
+        )
+        reset = gr.Button("Reset", size="sm", elem_id="edits-reset")
+    return {"edits": sliders, "reset": reset}
+
+
 def _stage() -> dict[str, gr.components.Component]:
     parts = {
         "empty": empty_stage(*EMPTY, "stage-empty"),
@@ -126,6 +148,17 @@ def _stage() -> dict[str, gr.components.Component]:
             "Download PNG", variant="primary", interactive=False, scale=4, elem_id="download"
         )
         parts["stop"] = stop_button("stop")
+    return parts
+
+
+def _grid() -> dict[str, gr.components.Component]:
+    with gr.Row(elem_classes="with-picture"):
+        parts: dict[str, gr.components.Component] = {
+            "all_styles": gr.Button("Try all styles", size="sm", elem_id="all-styles"),
+            "strengths": gr.Button("Compare strengths", size="sm", elem_id="strengths"),
+        }
+    classes = ["strip", "grid"]
+    parts["grid"] = strip("Every style", "grid", columns=5, elem_classes=classes)
     return parts
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.image import ImageTab
 from engine.library import StyleLibrary
@@ -42,4 +43,4 @@ def cache(tmp_path: Path, monkeypatch) -> Path:
 @pytest.fixture
 def visitor(studio: Studio, cache: Path) -> Visitor:
     with gr.Blocks():
-        return Visitor(ImageTab(studio))
+        return Visitor(ImageTab(studio, Stops()))

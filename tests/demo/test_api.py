@@ -1,5 +1,6 @@
 """The endpoint `stylize_image` over HTTP, and what the server keeps to itself."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,12 +48,14 @@ def test_endpoint_is_documented_in_order(client: Client):
         "/stylize_image": ["photo", "style"],
         "/vary": ["photo", "style", "count"],
         "/apply_reference": ["photo", "reference", "style"],
+        "/stylize_batch": ["photos", "style"],
+        "/edit": ["photo", "style", "direction", "amount"],
     }
     assert list(endpoints) == list(own)
     for name, arguments in own.items():
         found = [p["parameter_name"] for p in endpoints[name]["parameters"]]
         assert found == [*arguments, *StylizeOptions.describe()]
-        assert "Draw the people in a photo" in endpoints[name]["description"]
+        assert endpoints[name]["description"].startswith("Draw")
 
 
 def test_vary_draws_looks_by_number(client: Client, photo: Path):
@@ -67,6 +70,28 @@ def test_vary_draws_looks_by_number(client: Client, photo: Path):
     assert vary(1, 7) == [third]
     with pytest.raises(Exception, match="count is 40; accepted are 1 to 16"):
         vary(40, 1)
+
+
+def test_stylize_batch_gives_a_zip(client: Client, photo: Path, tmp_path: Path):
+    (tmp_path / "letter.png").write_text("Dear Sir")
+    files = [handle_file(photo), handle_file(tmp_path / "letter.png")]
+    packed = client.predict(files, "comic", api_name="/stylize_batch")
+    with zipfile.ZipFile(packed) as file:
+        assert sorted(file.namelist()) == ["A-photo.json", "A-photo.png", "problems.txt"]
+    with pytest.raises(Exception, match="letter.png .8 bytes"):
+        client.predict(files[1:], "comic", api_name="/stylize_batch")
+
+
+def test_edit_moves_the_face(client: Client, photo: Path):
+    def edit(**named) -> bytes:
+        path = client.predict(handle_file(photo), api_name="/edit", **named)
+        return Path(path).read_bytes()
+
+    plain = Path(call(client, photo)).read_bytes()
+    assert edit(amount=0) == plain != edit(direction="direction 1", amount=5)
+    assert edit(direction="2", amount=5) == Path(call(client, photo, edits="2:5")).read_bytes()
+    with pytest.raises(Exception, match="edits has 'Charm:3'"):
+        edit(direction="Charm")
 
 
 def test_apply_reference_follows_the_picture(client: Client, photo: Path, tmp_path: Path):

@@ -11,6 +11,7 @@ from PIL import Image
 from app import parse_arguments
 from demo import visit as visits
 from demo.controls import option_control, uploaded_path
+from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.image import ImageTab, choose_face, summary
 from demo.ui import build_ui, launch_settings, open_studio
@@ -30,6 +31,8 @@ def test_page_is_built_without_reading_weights(studio: Studio, monkeypatch):
         "stylize_image",
         "vary",
         "apply_reference",
+        "stylize_batch",
+        "edit",
     ]
 
 
@@ -82,7 +85,9 @@ def test_app_arguments():
 
 def test_studio_from_arguments(packs: Path):
     studio = open_studio(parse_arguments(["--packs", str(packs), "--device", "cpu"]))
-    assert {"cartoon", "comic"} <= set(studio.names()) and studio.default_style == "comic"
+    assert {"cartoon", "comic"} <= set(studio.names()) and studio.default_style == "pencil", (
+        "the order of the cards"
+    )
 
 
 def test_photo_is_drawn_and_encoded_once(visitor: Visitor, detector: FindIn, photo: Path):
@@ -97,7 +102,7 @@ def test_photo_is_drawn_and_encoded_once(visitor: Visitor, detector: FindIn, pho
 def test_download_is_the_result_as_png(visitor: Visitor, photo: Path):
     visitor.upload(photo)
     path = Path(visitor.prop("download", "value"))
-    assert path.name == "A-photo-comic.png"
+    assert path.name == "A-photo-cartoon.png"
     with Image.open(path) as image:
         assert image.format == "PNG" and set(image.info) == XMP
         assert (np.array(image) == visitor.pictures()[1]).all()
@@ -234,7 +239,7 @@ def test_page_works_without_a_detector(packs: Path, cache: Path, photo: Path):
         raise DetectorError("no weights here")
 
     with gr.Blocks():
-        visitor = Visitor(ImageTab(Studio(StyleLibrary([packs]), RUNTIME, find)))
+        visitor = Visitor(ImageTab(Studio(StyleLibrary([packs]), RUNTIME, find), Stops()))
     assert visitor.upload(photo).shown[visitor.tab.parts.marker]
 
 
@@ -258,7 +263,7 @@ def test_fixed_faces_is_enough_for_a_studio(packs: Path):
 def test_examples_are_offered_where_there_are_some(studio: Studio, tmp_path: Path, monkeypatch):
     def num_datasets() -> int:
         with gr.Blocks() as page:
-            ImageTab(studio)
+            ImageTab(studio, Stops())
         return sum(isinstance(block, gr.Dataset) for block in page.blocks.values())
 
     monkeypatch.setattr("demo.tabs.pieces.ASSETS", tmp_path)
