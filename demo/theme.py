@@ -84,10 +84,15 @@ CSS = """
 .running { margin: 0; display: flex; flex-direction: column; align-items: center; gap: 10px; }
 .running img { width: auto; max-width: 100%; height: 480px; object-fit: contain;
   border-radius: var(--radius-lg); background: var(--block-background-fill); }
-.running progress { width: 100%; height: 8px; accent-color: var(--color-accent); }
+.running progress { width: 100%; height: 8px; border: 0; border-radius: 4px; overflow: hidden;
+  appearance: none; background: var(--border-color-primary); }
+.running progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.running progress::-webkit-progress-value { background: var(--color-accent); }
+.running progress::-moz-progress-bar { background: var(--color-accent); }
+.film video { max-height: 480px; }
 .outcome:has(.running, .film video) > .stage-empty, .live:not(:has(.running)),
 .outcome:not(:has(.film video)) .film, .outcome:has(.running) .film,
-.outcome:not(:has(.film video)) .form:has(.recipe) { display: none !important; }
+.outcome:has(.film):not(:has(.film video)) .form:has(.recipe) { display: none !important; }
 .pile .wrap { min-height: 0; }
 #train-findings .html-container, #train-progress .html-container, #train-curves .html-container {
   padding: 0; }
@@ -110,7 +115,8 @@ CSS = """
   background: var(--border-color-primary); }
 .training .bar i { display: block; height: 100%; border-radius: 4px; transition: width .6s;
   background: var(--color-accent); }
-.training.is-done .bar i { background: #059669; } .training.is-failed .bar i { background: #dc2626; }
+.training.is-done .bar i { background: #059669; }
+.training.is-failed .bar i { background: #dc2626; }
 .training p { margin: 0; font-size: .92rem; }
 .training .worry { margin-top: 8px; border-left: 4px solid #f59e0b; padding-left: 10px; }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
@@ -119,6 +125,7 @@ CSS = """
 .curves svg { width: 100%; height: 56px; display: block; margin: 4px 0; }
 .curves polyline { fill: none; stroke: var(--color-accent); stroke-width: 2;
   vector-effect: non-scaling-stroke; stroke-linejoin: round; }
+.grown .grid-wrap { max-height: none; }
 .grown .thumbnail-item { aspect-ratio: 2 / 1; }
 .outcome:has(.training) > .stage-empty, .outcome:not(:has(.training)) .train-actions,
 .outcome:not(:has(.training)) > .clear-up { display: none !important; }

@@ -15,12 +15,14 @@ from demo.api import add_endpoints
 from demo.serving import private_settings
 from demo.stopping import Stops
 from demo.studio import Studio
+from demo.tabs.animate import AnimateTab
 from demo.tabs.image import ImageTab
 from demo.tabs.multimodal import MultimodalTab
 from demo.tabs.reference import ReferenceTab
 from demo.tabs.train import TrainTab
 from demo.tabs.train_runs import Trainings, open_trainings, training_folder
 from demo.tabs.verify import build_verify
+from demo.tabs.video import VideoTab
 from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
@@ -59,8 +61,15 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
             with gr.Tab("Reference", id="reference") as tab:
                 reference = ReferenceTab(studio, image.parts.visit, stops)
             reference.follow_from(tab)
+            with gr.Tab("Video", id="video"):
+                with gr.Tabs():
+                    with gr.Tab("Stylize a clip", id="stylize-clip"):
+                        video = VideoTab(studio, stops, page)
+                    with gr.Tab("Animate a portrait", id="animate") as tab:
+                        animate = AnimateTab(studio, image.parts.visit, stops)
+            animate.follow_from(tab)
             with gr.Tab("Train", id="train") as tab:
-                tabs = (image, multimodal, reference)
+                tabs = (image, multimodal, reference, video, animate)
                 train = TrainTab(studio, trainings, [each.parts.styles for each in tabs])
             train.follow_from(page, tab)
             with gr.Tab("Verify", id="verify"):

@@ -118,7 +118,7 @@ def clip_input(label: str, elem_id: str) -> gr.Video:
         sources=["upload", "webcam"],
         include_audio=True,
         webcam_options=gr.WebcamOptions(mirror=False),
-        height=260,
+        height=300,
         buttons=[],
         elem_id=elem_id,
         elem_classes="clip-input",
@@ -133,7 +133,6 @@ def film_stage(prefix: str, empty: tuple[str, str], welcome: str) -> Found:
         "result": gr.Video(
             label="Film",
             interactive=False,
-            height=480,
             buttons=[],
             elem_id=f"{prefix}-result",
             elem_classes="film",
