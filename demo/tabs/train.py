@@ -62,7 +62,7 @@ class TrainTab:
         """Show what is trained when the page is loaded and when the tab is opened."""
         if hasattr(self, "parts"):
             for event in (page.load, tab.select):
-                event(self.show, self.inputs, self.outputs, preprocess=False, **LIGHT)
+                event(self.open, self.inputs, self.outputs, preprocess=False, **LIGHT)
 
     @property
     def inputs(self) -> set[gr.components.Component]:
@@ -187,8 +187,8 @@ class TrainTab:
             return _failed(p, error)
         for found in (values[p.exemplars], people):
             put_away(found)  # what the training did not take
-        emptied = {part: None for part in (p.pictures, p.photos, p.exemplars, p.people)}
-        emptied |= {p.findings: "", p.name: "", p.start: _OFF, p.shown: None}
+        emptied = dict.fromkeys((p.pictures, p.photos, p.exemplars, p.people))
+        emptied |= {p.findings: "", p.name: "", p.start: _OFF}
         return {**emptied, **self.show({**values, p.which: order.name, p.shown: None})}
 
     def _order(self, values: Updates) -> Order:
@@ -228,15 +228,22 @@ class TrainTab:
             return _failed(p, error)
         return self.show({**values, p.which: None, p.shown: None})
 
+    def open(self, values: Updates) -> Updates:
+        """Show everything, and once more by the timer: a page that still loads can lose it."""
+        p = self.parts
+        updates = self.show({**values, p.shown: None})
+        told = status_line(self._estimate(values[p.preset], values[p.iterations]))
+        return {**updates, p.shown: None, p.estimate: told, p.timer: gr.Timer(active=True)}
+
     def show(self, values: Updates) -> Updates:
         """What is new of the training that is chosen, or of the latest one."""
         p, updates = self.parts, self._new_styles(values)
         names = self.trainings.names()
         if not names:
             updates |= {p.which: gr.update(choices=[], value=None, visible=False), p.samples: []}
-            updates |= {part: "" for part in (p.progress, p.curves)}
-            off = {part: _OFF for part in (p.stop, p.again, p.forget, p.download)}
-            return {**updates, **off, p.timer: gr.Timer(active=False)}
+            updates |= {p.progress: "", p.curves: ""}
+            updates |= dict.fromkeys((p.stop, p.again, p.forget, p.download), _OFF)
+            return {**updates, p.timer: gr.Timer(active=False)}
         name = values[p.which] if values[p.which] in names else names[0]
         state = self.trainings.state(name)
         seen, now = values[p.shown], (name, state, tuple(names))

@@ -138,16 +138,22 @@ class Trainings:
         """Delete pictures and state of a training; its finished style stays.
 
         Raises:
-            TrainingError: it runs.
+            TrainingError: it runs, or there is none of that name.
         """
-        if self.running() == name:
+        known = self.order(name).name
+        if self.running() == known:
             raise TrainingError("a training that runs cannot be deleted: stop it first")
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.rmtree(self.folder / known, ignore_errors=True)
 
     def order(self, name: str) -> Order:
-        """Read what was asked for; raises TrainingError."""
+        """Read what was asked for; raises TrainingError.
+
+        Only of what `names` lists: a visitor must not make it open a path of their choice.
+        """
         file = self.folder / name / "order.json"
         try:
+            if name not in self.names():
+                raise FileNotFoundError(name)
             return Order(**json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"there is no training {name} here any more") from error

@@ -12,6 +12,7 @@ from engine.card import CARD_FILE
 from train.transfer_config import PRESETS
 
 TAIL_BYTES = 8192
+PNG_END = b"IEND\xaeB`\x82"  # a grid without it is being written
 # tqdm's bar:  12%|#2   | 288/2400 [01:10<08:40,  4.06img/s]
 BAR = re.compile(rb"(\d+)/(\d+) \[[\d:]+<([\d:]+|\?)")
 PROBLEM = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*", re.MULTILINE | re.DOTALL)
@@ -79,7 +80,7 @@ def read_state(order: Order, home: Path, pack: Path, active: str) -> State:
     warnings = [row["warning"] for row in rows if "warning" in row]
     bars = BAR.findall(log)
     images, left = (int(bars[-1][0]), bars[-1][2].decode()) if bars else (0, "")
-    grids = sorted((home / "run").glob("samples-*.png"))
+    grids = [p for p in sorted((home / "run").glob("samples-*.png")) if _tail(p).endswith(PNG_END)]
     return State(
         order,
         phase,

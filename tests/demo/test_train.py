@@ -129,6 +129,16 @@ def test_pictures_are_examined_and_the_training_is_started(owner: Owner, patient
     assert owner.value("which") == "soft-pencil" and owner.value("exemplars") is None
     wait_for(lambda: "Step 1 of 2" in owner.click("show").value("progress"))
     assert owner.is_on("stop") and not owner.is_on("again") and not owner.is_on("forget")
+    run = owner.tab.trainings.folder / "soft-pencil" / "run"
+    run.mkdir()
+    grid = Image.new("RGB", (12 * 8, 16), "red")
+    grid.save(run / "samples-000000004.png")
+    half = (run / "samples-000000004.png").read_bytes()[:-9]
+    (run / "samples-000000008.png").write_bytes(half)  # as it is being written
+    assert len(owner.click("show").value("samples")) == 12
+    owner.set(samples=None).click("show")
+    assert owner.value("samples") is None, "a page is sent only what is new"
+    assert len(owner.click("open").value("samples")) == 12
 
 
 def test_one_training_at_a_time_and_stopped_ones_go_on(trainings: Trainings, patient, tmp_path):
@@ -154,8 +164,12 @@ def test_one_training_at_a_time_and_stopped_ones_go_on(trainings: Trainings, pat
     assert trainings.running() == "first"
     elsewhere.stop_and_wait(20)
     assert not trainings.running()
+    for path in ("", ".", "..", "../packs", str(tmp_path)):
+        for refused in (trainings.forget, trainings.go_on, trainings.state):
+            with pytest.raises(TrainingError, match="no training"):
+                refused(path)
     trainings.forget("first")
-    assert trainings.names() == []
+    assert trainings.names() == [] and trainings.folder.is_dir()
 
 
 def test_a_failure_is_told_in_the_words_of_the_recipe(trainings: Trainings, monkeypatch, tmp_path):
