@@ -14,7 +14,7 @@ from pathlib import Path
 from train import paired, pairs
 from train.reproduce import ui2i
 from train.reproduce.settings import Settings
-from train.reproduce.table import Table
+from train.reproduce.table import Claim, Table
 from train.reproduce.workshop import Part, Workshop
 
 DATA_SETS = ("Cartoon", "Anime", "Fantasy", "Illustration", "Impasto")
@@ -110,14 +110,16 @@ def tables(shop: Workshop) -> list[Table]:
     figure = [x.pictures[::step][:SHOWN] for x in (shop.photos.seen, shop.photos.rebuilt)]
     found = {}
     for row in ROWS:
-        style = shop.style(
-            shop.run(tuning(settings, row)).parent / "packs" / tuning(settings, row).name
-        )
+        part = tuning(settings, row)
+        shop.run(part)
+        style = shop.style(part.config.pack)
         found[row], drawn = shop.stylized(style, shop.photos.ws, shop.photos)
         found[row]["Dis."] = shop.model_distance(style.network())
         figure.append(drawn.pictures[::step][:SHOWN])
     found["level 2"] = found["+SC&PC"]
     name = shop.save_figure("lu_zhou", figure)
+    few = f"only {settings.exemplars} exemplars have pairs here, in the paper all of them have"
+    few = few if settings.exemplars else ""
     caption = f"Rows: photo, base, {', '.join(ROWS)}."
     return [
         Table(
@@ -126,6 +128,7 @@ def tables(shop: Workshop) -> list[Table]:
             rows={row: found[row] for row in FID_4},
             paper={"FID": _by_data_set(FID_4), "Dis.": _by_data_set(DISTANCE_4)},
             proxies={"KID": "FID"},
+            reasons={Claim(column, "+PC", "+SC"): few for column in ("FID", "KID", "Dis.")},
             figure=(name, caption),
         ),
         Table(
@@ -136,7 +139,8 @@ def tables(shop: Workshop) -> list[Table]:
             proxies={"KID": "FID"},
             notes=(
                 "The levels are ordered one way for cartoons and another for anime in the paper; "
-                "such pairs are not judged.",
+                "such pairs are not judged. Of cartoons with both constraints its Table 4 prints a "
+                "distance of 0.413, Table 5 0.3777 for level 2 and 0.4139 for level 3.",
             ),
         ),
     ]

@@ -140,7 +140,7 @@ def distances(shop: Workshop) -> Table:
         reasons={
             Claim("distance", "FC-FT", "FT"): (
                 "the mapping of FT hardly moves in so few steps (see w moved; its layers learn at "
-                "a hundredth of the rate), so that the two runs differ by chance"
+                "a hundredth of the rate), so that little but chance tells the two runs apart"
             )
         },
         notes=(
@@ -172,7 +172,7 @@ def inversions(shop: Workshop) -> Table:
         notes=(
             "The paper takes 1,000 steps: with few of them a search that starts from an encoder's "
             "codes has an advantage, and StyleGAN2's projector, which adds noise to the code for "
-            "three quarters of its steps, has not settled.",
+            "three quarters of its steps, has probably not settled.",
         ),
     )
 
