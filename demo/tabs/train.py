@@ -230,8 +230,7 @@ class TrainTab:
 
     def open(self, values: Updates) -> Updates:
         """Show everything, and once more by the timer: a page that still loads can lose it."""
-        p = self.parts
-        updates = self.show({**values, p.shown: None})
+        p, updates = self.parts, self.show({**values, self.parts.shown: None})
         told = status_line(self._estimate(values[p.preset], values[p.iterations]))
         return {**updates, p.shown: None, p.estimate: told, p.timer: gr.Timer(active=True)}
 
