@@ -30,7 +30,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        least = {"budget": 8, "photos": 8, "inverted": 8, "steps": 1, "codes": 2, "looks": 6}
+        least = {"budget": 8, "photos": 8, "inverted": 8, "steps": 1, "codes": 2, "looks": 16}
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise OptionError(

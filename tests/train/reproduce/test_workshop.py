@@ -31,7 +31,7 @@ def settings(folder):
     random = np.random.default_rng(1)
     for name in ("photos/train", "photos/test", "styles/ink", "styles/oil"):
         (folder / "data" / name).mkdir(parents=True)
-        for i in range(12):
+        for i in range(16 if name.startswith("styles") else 12):
             tile = random.integers(0, 255, (4, 4, 3), np.uint8)
             file = folder / "data" / name / f"{name.split('/')[1]}_{i:02}.png"
             Image.fromarray(tile).resize((64, 64)).save(file)
@@ -48,7 +48,7 @@ def settings(folder):
         steps=1,
         exemplars=2,
         codes=4,
-        looks=12,
+        looks=16,
     )
 
 
@@ -73,7 +73,7 @@ def test_a_table_from_nothing_and_again_from_what_is_there(settings, name, monke
     values = json.load(open(f"{docs}/{name}.json", encoding="utf-8"))
     assert settings.out not in json.dumps(values)
     assert all(
-        np.isfinite(n["value"])
+        np.isfinite([n["value"], *n["halves"]]).all()
         for t in values["tables"]
         for r in t["rows"].values()
         for n in r.values()
@@ -148,7 +148,7 @@ def test_copies_are_spread_and_complete(settings, tmp_path):
     source = tmp_path / "from"
     shutil.copytree(settings.drawings, source)
     names = sorted(p.name for p in shop.copied(source, "some", 3).iterdir())
-    assert names == ["ink_00.png", "ink_05.png", "ink_11.png"]
+    assert names == ["ink_00.png", "ink_07.png", "ink_15.png"]
     with pytest.raises(DataError, match="photos/train, photos/test and styles"):
         shop.copied(tmp_path / "nowhere", "none", 3)
 
@@ -177,8 +177,8 @@ def test_held_out_looks_are_not_trained_on(settings, tmp_path):
     styles = sorted((shop.settings.drawings.parent).iterdir())
     held = blendgan.write_looks(shop, styles)
     trained = {p.name for p in (tmp_path / "looks").iterdir()}
-    assert set(held.attributes) == {"ink", "oil"} and len(held) == 8
-    assert not trained & set(held.files) and len(trained) == 16
+    assert set(held.attributes) == {"ink", "oil"} and len(held) == 12
+    assert not trained & set(held.files) and len(trained) == 20
 
 
 @pytest.mark.parametrize(
