@@ -78,7 +78,7 @@ CSS = """
 .strip:not(:has(.thumbnail-item)),
 .outcome:has(> .looks):not(:has(.looks img)) .actions, .walk:not(:has(button:enabled)),
 .outcome:not(:has(.result img, .film)) .form:has(.recipe),
-.clip:not(:has(video)) { display: none !important; }
+.clip:not(:has(video)), .who:not(:has(.thumbnail-item)) { display: none !important; }
 .stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
 .running { margin: 0; display: flex; flex-direction: column; align-items: center; gap: 10px; }

@@ -23,6 +23,7 @@ from demo.tabs.train import TrainTab
 from demo.tabs.train_runs import Trainings, open_trainings, training_folder
 from demo.tabs.verify import build_verify
 from demo.tabs.video import VideoTab
+from demo.tabs.video_parts import ticket_state
 from demo.theme import CSS, HEADER, TITLE
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
@@ -51,6 +52,7 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
         fill_width=True,
     ) as page:
         gr.HTML(HEADER, elem_id="header-block", apply_default_css=False)
+        ticket = ticket_state()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Image", id="image") as tab:
                 image = ImageTab(studio, stops)
@@ -61,13 +63,14 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
             with gr.Tab("Reference", id="reference") as tab:
                 reference = ReferenceTab(studio, image.parts.visit, stops)
             reference.follow_from(tab)
-            with gr.Tab("Video", id="video"):
+            with gr.Tab("Video", id="video") as video_tab:
                 with gr.Tabs():
                     with gr.Tab("Stylize a clip", id="stylize-clip"):
-                        video = VideoTab(studio, stops, page)
+                        video = VideoTab(studio, stops, ticket)
                     with gr.Tab("Animate a portrait", id="animate") as tab:
                         animate = AnimateTab(studio, image.parts.visit, stops)
             animate.follow_from(tab)
+            video.restore_from(video_tab)
             with gr.Tab("Train", id="train") as tab:
                 tabs = (image, multimodal, reference, video, animate)
                 train = TrainTab(studio, trainings, [each.parts.styles for each in tabs])

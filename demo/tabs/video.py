@@ -49,14 +49,20 @@ Updates = dict[Any, Any]
 
 
 class VideoTab:
-    """The tab inside the current `gr.Blocks`, which restores an unfinished film when loaded."""
+    """The tab inside the current `gr.Blocks`; `ticket` leads back to an unfinished film."""
 
-    def __init__(self, studio: Studio, stops: Stops, page: gr.Blocks) -> None:
+    def __init__(self, studio: Studio, stops: Stops, ticket: gr.BrowserState) -> None:
         self.studio, self.stops = studio, stops
-        self.parts: Parts = build_parts(studio)
-        self._connect(page)
+        self.parts: Parts = build_parts(studio, ticket)
+        self._connect()
 
-    def _connect(self, page: gr.Blocks) -> None:
+    def restore_from(self, tab: gr.Tab) -> None:
+        """Bring an unfinished film back when the tab is opened after a reload."""
+        p = self.parts
+        outputs = [*p.controls.values(), p.clip, p.status]
+        tab.select(self.restore, [p.ticket, p.reel], outputs, **LIGHT)
+
+    def _connect(self) -> None:
         p = self.parts
         opening = {"inputs": p.inputs, "outputs": p.outputs, **LAST}
         p.clip.change(self.open, show_progress_on=p.facts, show_progress="minimal", **opening)
@@ -75,13 +81,12 @@ class VideoTab:
         p.faces.select(choose_person, choosing, [p.person, p.person_style], **LIGHT)
         wishing = [*choosing, p.person, p.person_style]
         p.person_style.input(wish_for, wishing, [p.wishes, p.faces], **LIGHT)
-        page.load(self.restore, p.ticket, [*p.controls.values(), p.clip, p.status], **LIGHT)
 
     def choose_style(self, event: gr.SelectData) -> list[Any]:
         """Take the style clicked on, and what can be drawn together with it."""
         name = self.studio.names()[event.index]
         choices = [AS_ALL, ALONE, *styles_of_one_base(self.studio, name)]
-        dropdown = gr.update(choices=choices, value=AS_ALL, visible=False)
+        dropdown = gr.update(choices=choices, value=AS_ALL)
         return [name, attribute_control(self.studio.card(name).attributes), {}, dropdown]
 
     def open(self, values: Updates) -> Iterator[Updates]:
@@ -222,9 +227,9 @@ class VideoTab:
             card.name, options, temporal, start, None if is_whole else end, values[p.wishes]
         )
 
-    def restore(self, ticket: str) -> list[Any]:
+    def restore(self, ticket: str, reel: Reel | None) -> list[Any]:
         """Bring back clip and choices of a film that was begun before the page was loaded again."""
-        file = reels.left_behind(shelf(), ticket)
+        file = reels.left_behind(shelf(), ticket) if reel is None else None
         if file is None:
             return [gr.skip()] * (len(self.parts.controls) + 2)
         kept = reels.kept_wish(file)

@@ -85,11 +85,11 @@ class Parts:
         return [getattr(self, name) for name in (*names, *stage, "faces", "person_style")]
 
 
-def build_parts(studio: Studio) -> Parts:
-    """Lay the tab out inside the current `gr.Blocks`."""
+def build_parts(studio: Studio, ticket: gr.BrowserState) -> Parts:
+    """Lay the tab out inside the current `gr.Blocks`; `ticket` must lie outside of all tabs."""
     found: dict[str, Any] = {
         "reel": gr.State(None, time_to_live=REEL_SECONDS, delete_callback=leave_reel),
-        "ticket": gr.BrowserState("", storage_key="stylize-clip"),
+        "ticket": ticket,
         "style": gr.State(studio.default_style),
         "people": gr.State({}),
         "wishes": gr.State({}),
@@ -123,6 +123,11 @@ def clip_input(label: str, elem_id: str) -> gr.Video:
         elem_id=elem_id,
         elem_classes="clip-input",
     )
+
+
+def ticket_state() -> gr.BrowserState:
+    """Return what the browser keeps; in a tab it would be read only once that is opened."""
+    return gr.BrowserState("", storage_key="stylize-clip")
 
 
 def film_stage(prefix: str, empty: tuple[str, str], welcome: str) -> Found:
@@ -211,9 +216,10 @@ def _settings(studio: Studio) -> Found:
 
 
 def _people(studio: Studio) -> Found:
-    faces = strip("People: click on one to draw them in another style", "video-people")
     choices = [AS_ALL, ALONE, *styles_of_one_base(studio, studio.default_style)]
-    style = gr.Dropdown(choices, value=AS_ALL, label="Style of this person", visible=False)
+    with gr.Column(elem_classes="who"):
+        faces = strip("People: click on one to draw them in another style", "video-people")
+        style = gr.Dropdown(choices, value=AS_ALL, label="Style of the person clicked on")
     return {"faces": faces, "person_style": style}
 
 

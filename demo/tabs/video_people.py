@@ -22,7 +22,7 @@ def choose_person(
     """Take the person clicked on, and show the style they are drawn in."""
     number = list(people)[event.index]
     value = (wishes[number] or ALONE) if number in wishes else AS_ALL
-    return [number, gr.update(value=value, visible=True)]
+    return [number, gr.update(value=value)]
 
 
 def wish_for(

@@ -14,6 +14,8 @@ from demo.ui import build_ui, launch_settings
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.provenance import COMPOSITE, GENERATED, read_mark
+from motion.animate_options import AnimateOptions
+from motion.temporal_options import TemporalOptions
 
 from .page import RUNTIME, FindIn, save_photo
 from .test_statement import XMP
@@ -50,12 +52,16 @@ def test_endpoint_is_documented_in_order(client: Client):
         "/apply_reference": ["photo", "reference", "style"],
         "/stylize_batch": ["photos", "style"],
         "/edit": ["photo", "style", "direction", "amount"],
+        "/stylize_video": ["clip", "style", "start", "end"],
+        "/animate": ["photo", "driving", "style"],
     }
-    assert list(endpoints) == list(own)
+    kinds = {"/stylize_video": (StylizeOptions, TemporalOptions), "/animate": (AnimateOptions,)}
+    assert list(endpoints) == [*own, "/stylize_video", "/animate"]
     for name, arguments in own.items():
         found = [p["parameter_name"] for p in endpoints[name]["parameters"]]
-        assert found == [*arguments, *StylizeOptions.describe()]
-        assert endpoints[name]["description"].startswith("Draw")
+        options = kinds.get(name, (StylizeOptions,))
+        assert found == [*arguments, *(o for kind in options for o in kind.describe())]
+        assert endpoints[name]["description"].startswith(("Draw", "Drive"))
 
 
 def test_vary_draws_looks_by_number(client: Client, photo: Path):

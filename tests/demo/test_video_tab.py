@@ -10,6 +10,7 @@ from demo.reels import Reel, job_of, left_behind, people_in
 from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.video import BACK, VideoTab, shelf
+from demo.tabs.video_parts import ticket_state
 from demo.tabs.video_people import ALONE, AS_ALL, choose_person, wish_for
 from engine.errors import MediaError, OptionError
 from engine.provenance import read_mark
@@ -32,8 +33,8 @@ def visitor(studio: Studio, cache: Path, stops: Stops, detector) -> TabVisitor:
 
 
 def visitor_of(studio: Studio, stops: Stops) -> TabVisitor:
-    with gr.Blocks() as page:
-        tab = VideoTab(studio, stops, page)
+    with gr.Blocks():
+        tab = VideoTab(studio, stops, ticket_state())
     return TabVisitor(tab).set(ticket="", style="comic", look_ahead=1)
 
 
@@ -112,7 +113,11 @@ def test_a_reload_brings_an_unfinished_film_back(
     assert ticket == reel.ticket
     later = visitor_of(studio, stops)
     found = dict(
-        zip([*later.tab.parts.controls, "clip", "status"], later.tab.restore(ticket), strict=True)
+        zip(
+            [*later.tab.parts.controls, "clip", "status"],
+            later.tab.restore(ticket, None),
+            strict=True,
+        )
     )
     assert found["clip"] == str(reel.file) and BACK in found["status"]
     assert found["strength"]["value"] == 0.4 and found["style"] == "comic"
@@ -127,7 +132,7 @@ def test_a_reload_brings_an_unfinished_film_back(
 @pytest.mark.parametrize("ticket", ["", "../visits", "0" * 32, None, "a/../b"])
 def test_a_made_up_ticket_opens_nothing(visitor: TabVisitor, ticket):
     assert left_behind(shelf(), ticket) is None
-    assert all(update == gr.skip() for update in visitor.tab.restore(ticket))
+    assert all(update == gr.skip() for update in visitor.tab.restore(ticket, None))
 
 
 def test_what_is_no_clip_is_refused(visitor: TabVisitor, tmp_path: Path):
