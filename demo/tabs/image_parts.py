@@ -158,7 +158,7 @@ def _grid() -> dict[str, gr.components.Component]:
             "strengths": gr.Button("Compare strengths", size="sm", elem_id="strengths"),
         }
     classes = ["strip", "grid"]
-    parts["grid"] = strip("Every style", "grid", columns=5, elem_classes=classes)
+    parts["grid"] = strip("Every style", "grid", columns=6, elem_classes=classes)
     return parts
 
 
