@@ -35,6 +35,7 @@ NICENESS = 10  # the page comes first
 GRIDS = 24  # of samples, until the end
 # Pictures a second of the preset cpu on two cores, busy and idle, where nothing was measured yet.
 USUAL_SPEED = (0.8, 3.5)
+LEAST = 200  # pictures seen before a speed is believed: at first, samples take most of the time
 LOCAL = ("127.0.0.1", "localhost", "::1")
 FREER = {"sim_weight": 1.5, "sim_drop": 1, "lr": 0.002}  # what the data doctor recommends
 
@@ -177,7 +178,7 @@ class Trainings:
         images = iterations * PRESETS[preset].batch
         for name in self.names():
             rows = statistics_of(self.folder / name)
-            speeds = [row["img_per_s"] for row in rows if row.get("img_per_s")]
+            speeds = [r["img_per_s"] for r in rows if r.get("img_per_s") and r["cur_nimg"] >= LEAST]
             if speeds and self.order(name).preset == preset:
                 return (images / median(speeds),) * 2
         if preset == "cpu" and self.device == "cpu":

@@ -181,6 +181,18 @@ def test_a_failure_is_told_in_the_words_of_the_recipe(trainings: Trainings, monk
     assert "loss_D became nan" in trainings.state("bad").problem
 
 
+def test_the_estimate_is_what_was_measured(trainings: Trainings, patient, tmp_path: Path):
+    assert trainings.seconds("cpu", 100) == (400 / 3.5, 400 / 0.8)
+    assert trainings.seconds("agilegan", 100) is None
+    (tmp_path / "set").mkdir()
+    trainings.begin(Order("one", "One", "cpu", 600, {}), {"data": tmp_path / "set"})
+    run = trainings.folder / "one" / "run"
+    run.mkdir()
+    rows = [f'{{"cur_nimg": {n}, "img_per_s": {s}}}\n' for n, s in ((16, 0.1), (200, 2), (400, 2))]
+    (run / "stats.jsonl").write_text("".join(rows) + '{"half')
+    assert trainings.seconds("cpu", 100) == (200, 200)
+
+
 @pytest.mark.slow
 def test_a_style_is_trained_stopped_gone_on_with_and_offered(owner: Owner, tmp_path: Path):
     tab, names = owner.tab, list(owner.tab.studio.names())
