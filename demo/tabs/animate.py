@@ -55,6 +55,7 @@ class AnimateTab:
     def _connect(self) -> None:
         p = self.parts
         making = {**GPU, "trigger_mode": "once", "preprocess": False, "show_progress": "hidden"}
+        making["api_name"] = "animate_portrait"  # the endpoint is called animate
         p.make.click(self.animate, p.inputs, p.outputs, **making)
         p.styles.select(self.choose_style, None, p.style, **LIGHT)
         p.stop.click(self.stops.stop, None, None, **LIGHT)

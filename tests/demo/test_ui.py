@@ -33,6 +33,8 @@ def test_page_is_built_without_reading_weights(studio: Studio, monkeypatch):
         "apply_reference",
         "stylize_batch",
         "edit",
+        "stylize_video",
+        "animate",
     ]
 
 
