@@ -160,8 +160,8 @@ def test_bad_json(packs):
 
 
 def test_newer_format(packs):
-    edit_card(packs / "cartoon", format_version=3)
-    fails(packs, "format version 3; this program reads up to 2: update the program")
+    edit_card(packs / "cartoon", format_version=4)
+    fails(packs, "format version 4; this program reads up to 3: update the program")
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_a_full_disk_leaves_the_old_pack_whole(packs, monkeypatch):
     before = {path.name: path.read_bytes() for path in (packs / "base").iterdir()}
     real = disk.save_file
 
-    def save_first_only(tensors, path):
+    def save_first_only(tensors, path, metadata):
         if path.name.startswith("detector"):
             raise OSError(28, "No space left on device")
-        real(tensors, path)
+        real(tensors, path, metadata)
 
     monkeypatch.setattr(disk, "save_file", save_first_only)
     states = {"generator.safetensors": {"a": torch.ones(2)}, "detector.safetensors": {}}
