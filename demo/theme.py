@@ -77,7 +77,7 @@ CSS = """
 .marking:not(:has(.marker img)), .slot:not(:has(.look img)) .by-hand,
 .strip:not(:has(.thumbnail-item)),
 .outcome:has(> .looks):not(:has(.looks img)) .actions, .walk:not(:has(button:enabled)),
-.outcome:not(:has(.result img, .film)) .form:has(.recipe),
+.outcome:not(:has(.result img)):not(:has(.film)) .form:has(.recipe),
 .clip:not(:has(video)), .who:not(:has(.thumbnail-item)) { display: none !important; }
 .stop:disabled { background: var(--button-secondary-background-fill); opacity: .45;
   color: var(--button-secondary-text-color); }
@@ -90,7 +90,8 @@ CSS = """
 .running progress::-webkit-progress-value { background: var(--color-accent); }
 .running progress::-moz-progress-bar { background: var(--color-accent); }
 .film video { max-height: 480px; }
-.outcome:has(.running, .film video) > .stage-empty, .live:not(:has(.running)),
+.outcome:has(.running) > .stage-empty, .outcome:has(.film video) > .stage-empty,
+.live:not(:has(.running)),
 .outcome:not(:has(.film video)) .film, .outcome:has(.running) .film,
 .outcome:has(.film):not(:has(.film video)) .form:has(.recipe) { display: none !important; }
 .pile .wrap { min-height: 0; }

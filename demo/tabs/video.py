@@ -103,11 +103,13 @@ class VideoTab:
                 return
             reel = reels.open_reel(source, shelf(), values[p.ticket])
             is_back = reel.ticket == values[p.ticket]
-            yield self._opened(reel, values, keep_span=is_back)
-            if not is_back:
-                start, end = span_of(reel.seconds)
-                values = {**values, p.start: start["value"], p.end: end["value"]}
-            yield from self.look({**values, p.reel: reel})
+            start, end = span_of(reel.seconds)
+            if is_back:  # the sliders on the page may not have been set back yet
+                kept = reels.kept_wish(reel.file)
+                start["value"], end["value"] = kept["start"], kept["end"]
+            yield self._opened(reel, start, end)
+            span = {p.start: start["value"], p.end: end["value"]}
+            yield from self.look({**values, **span, p.reel: reel})
             if is_back:
                 yield {p.status: status_line(BACK)}
         except StylizeError as error:
@@ -239,11 +241,8 @@ class VideoTab:
         values[0] = kept["style"]
         return [*values, str(file), status_line(BACK)]
 
-    def _opened(self, reel: Reel, values: Updates, *, keep_span: bool) -> Updates:
+    def _opened(self, reel: Reel, start: dict[str, float], end: dict[str, float]) -> Updates:
         p = self.parts
-        start, end = span_of(reel.seconds)
-        if keep_span:
-            start["value"], end["value"] = values[p.start], values[p.end]
         return {
             p.reel: reel,
             p.facts: status_line(reels.facts(reel.clip)),

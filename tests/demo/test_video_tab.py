@@ -108,7 +108,7 @@ def test_a_reload_brings_an_unfinished_film_back(
     visitor: TabVisitor, studio: Studio, stops: Stops, clip: Path, monkeypatch
 ):
     opened(visitor, clip)
-    visitor.run("film", strength=0.4, before=lambda: stops.stop(visitor.request))
+    visitor.run("film", strength=0.4, end=2.0, before=lambda: stops.stop(visitor.request))
     reel, ticket = reel_of(visitor), visitor.value("ticket")
     assert ticket == reel.ticket
     later = visitor_of(studio, stops)
@@ -123,6 +123,7 @@ def test_a_reload_brings_an_unfinished_film_back(
     assert found["strength"]["value"] == 0.4 and found["style"] == "comic"
     opened(later.set(ticket=ticket), Path(found["clip"]))
     assert reel_of(later).folder == reel.folder and BACK in later.value("status")
+    assert later.value("end") == 2.0, "the sliders are set back too"
     reels._close_if_left(reel)
     assert reel.folder.is_dir(), "its visitor came back"
     reels._close_if_left(reel_of(later))
