@@ -71,7 +71,8 @@ CSS = """
 .line-row .status { flex: 1 1 0; min-width: 0; }
 .references, .slot { gap: 8px; }
 .line-row .stop { flex: 0 0 90px !important; }
-.outcome:has(.result img, .marker img, .looks img) > .stage-empty,
+.outcome:has(.result img) > .stage-empty, .outcome:has(.marker img) > .stage-empty,
+.outcome:has(.looks img) > .stage-empty,
 .outcome:not(:has(.result img)) .result, .outcome:not(:has(.result img)) .by-hand,
 .outcome:not(:has(.result img)) .with-picture,
 .marking:not(:has(.marker img)), .slot:not(:has(.look img)) .by-hand,
