@@ -1,9 +1,8 @@
-"""The examination: device and why, versions, style packs, face detectors, ffmpeg."""
+"""The examination: device and why, versions, style packs, face detectors, video."""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from engine.errors import StylizeError
 
 HEALTHY, BROKEN = 0, 1
 PACKAGES = (
-    *("torch", "numpy", "opencv-python", "pillow", "safetensors", "gradio", "imageio-ffmpeg"),
+    *("torch", "numpy", "opencv-python", "pillow", "safetensors", "gradio", "av"),
     *("face-alignment", "pillow-heif"),
 )
 MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
@@ -48,7 +47,7 @@ def examine(arguments: argparse.Namespace) -> Iterator[Finding]:
     yield from check_runtime(arguments.device, arguments.dtype)
     yield from check_packs(arguments.packs)
     yield from check_detectors()
-    yield check_ffmpeg()
+    yield check_video()
 
 
 def check_versions() -> Iterator[Finding]:
@@ -58,7 +57,7 @@ def check_versions() -> Iterator[Finding]:
     yield Finding("versions", "ok", present)
     purposes = {
         "gradio": "no web page: pip install gradio",
-        "imageio-ffmpeg": "no video: pip install imageio-ffmpeg",
+        "av": "no video: pip install av",
         "pillow-heif": "no HEIC photos of iPhones: pip install pillow-heif",
     }
     for package, text in purposes.items():
@@ -123,18 +122,16 @@ def check_detectors() -> Iterator[Finding]:
     yield Finding("detector", "ok", f"YuNet: OpenCV {cv2.__version__} {text}")
 
 
-def check_ffmpeg() -> Finding:
-    """The ffmpeg of imageio-ffmpeg, tried out."""
+def check_video() -> Finding:
+    """The codecs that films are written with, as PyAV has them."""
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        executable = get_ffmpeg_exe()
-        answer = subprocess.run(
-            [executable, "-version"], capture_output=True, text=True, timeout=20, check=True
-        )
-    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Finding("ffmpeg", "warning", f"not usable, no video: {error}")
-    return Finding("ffmpeg", "ok", f"{answer.stdout.splitlines()[0][:60]}; {executable}")
+        import av
+    except ImportError as error:
+        return Finding("video", "warning", f"none: {error}; pip install av")
+    missing = sorted({"libx264", "aac"} - av.codecs_available)
+    if missing:
+        return Finding("video", "warning", f"av {av.__version__} has no {', '.join(missing)}")
+    return Finding("video", "ok", f"av {av.__version__} writes H.264 and AAC")
 
 
 def _check_style(library, name: str) -> Finding:

@@ -21,7 +21,7 @@ def test_a_healthy_installation(run, tmp_path):
     assert code == 0, text
     assert "CPU: asked for by device 'cpu'" in text and "torch 2" in text
     assert "cartoon (blended, 32 px, attributes first, second), Apache-2.0" in text
-    assert "cartoon is complete" in text and "ffmpeg" in text
+    assert "cartoon is complete" in text and "writes H.264 and AAC" in text
     assert "0 broken" in text
 
 
