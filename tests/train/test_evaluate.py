@@ -87,7 +87,7 @@ def test_lpips_is_measured_where_its_weights_are(folder, tmp_path, capsys, monke
         (["comic"], {"photos": ""}, "name one with --photos"),
         (["base"], {"count": 3}, "3 photos in .* at least 8 are accepted"),
         (["absent"], {}, "absent.*is missing"),
-        (["base"], {"perceptual": "absent.npz"}, "cannot read the perceptual network absent.npz"),
+        (["base"], {"perceptual": "absent.npz"}, "cannot read the perceptual network 'absent.npz'"),
     ],
 )
 def test_errors_say_what_to_do(folder, tmp_path, capsys, packs, more, message):
