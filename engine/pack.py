@@ -60,13 +60,17 @@ def search_folders() -> list[Path]:
 def read_card(folder: Path) -> Card:
     """Read `style.json` of a pack without touching its weights; raises PackError."""
     path = Path(folder) / CARD_FILE
+    return _card_from_values(read_values(path, "style pack"), path)
+
+
+def read_values(path: Path, kind: str) -> Any:
+    """Read the JSON of a card; `kind` is what its folder would be. Raises PackError."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PackError(f"{path} is missing; a style pack is a folder with that file") from error
+        raise PackError(f"{path} is missing; a {kind} is a folder with that file") from error
     except (OSError, ValueError, RecursionError) as error:
         raise PackError(f"{path} cannot be read as JSON: {error}; copy the pack again") from error
-    return _card_from_values(values, path)
 
 
 def load_pack(folder: str | Path) -> Pack:

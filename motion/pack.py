@@ -22,7 +22,14 @@ from typing import Any
 
 from engine.card import check_names
 from engine.errors import CheckpointError, PackError
-from engine.pack import read_tensors, save_tensors, search_folders, sha256_of, whole_files
+from engine.pack import (
+    read_tensors,
+    read_values,
+    save_tensors,
+    search_folders,
+    sha256_of,
+    whole_files,
+)
 from motion.fomm import Generator, KeypointDetector, generator_from_state, keypoints_from_state
 
 FORMAT_VERSION = 1
@@ -111,13 +118,7 @@ def find_motion_pack(name: str | None = None, search: Sequence[str | Path] | Non
 def read_motion_card(folder: str | Path) -> MotionCard:
     """Read `motion.json` of a pack without touching its weights; raises PackError."""
     path = Path(folder) / CARD_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PackError(f"{path} is missing; a motion pack is a folder with that file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise PackError(f"{path} cannot be read as JSON: {error}; copy the pack again") from error
-    return _card_from_values(values, path)
+    return _card_from_values(read_values(path, "motion pack"), path)
 
 
 def load_motion_pack(folder: str | Path) -> MotionPack:
