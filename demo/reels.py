@@ -17,7 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from motion.framing import face_square
 from motion.job import Job, estimate, num_frames
 from motion.media import Clip, Limits, probe, read_frames
 from motion.person import Look
-from motion.temporal_options import TemporalOptions
+from motion.temporal_options import TemporalOptions, frame_options
 from motion.track import LONGEST_GAP, Tracker
 
 # A page has many visitors and one queue: what is larger is for the command line.
@@ -193,8 +193,7 @@ def people_in(reel: Reel, stylizer: Stylizer, start: float) -> dict[int, np.ndar
 
 def pace_of(reel: Reel, stylizer: Stylizer) -> float:
     """Return about how many seconds of work a frame takes, from drawing a few; StylizeError."""
-    options = replace(stylizer.card.options(), whole_photo=True)
-    job = Job(reel.file, reel.file, options, limits=WEB)
+    job = Job(reel.file, reel.file, frame_options(stylizer.card), limits=WEB)
     return estimate(job, stylizer, SAMPLE) / max(1, num_frames(job, reel.clip))
 
 
