@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from engine import sefa
 from engine.card import (
     ATTRIBUTE_FILE,
+    DETAIL_FILE,
     DETECTOR_FILE,
     DIRECTIONS_FILE,
     DISCRIMINATOR_FILE,
@@ -25,6 +26,7 @@ from engine.card import (
 from engine.errors import CheckpointError, PackError
 from engine.latent import map_zplus
 from engine.models.attribute import AttributeClassifier, attribute_from_state
+from engine.models.detail import SHRINKING, DetailEncoder, detail_from_state
 from engine.models.detector import FaceNetwork, detector_from_state
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import encoder_from_state
@@ -59,6 +61,7 @@ class Base:
     encoders: Mapping[str, nn.Module] = field(default_factory=dict)
     detector: FaceNetwork | None = None
     classifier: AttributeClassifier | None = None
+    detail_encoder: DetailEncoder | None = None
 
     @property
     def sha256(self) -> str:
@@ -131,6 +134,20 @@ class Base:
             mu = found if mu is None and space == "z+" else mu
         return Codes(*(None if x is None else x.float().cpu().clone() for x in (ws, mu, logvar)))
 
+    def detail(self, photo: Tensor, ws: Tensor) -> Tensor | None:
+        """Return what a photo shows beyond its codes, [N, C, R / 8, R / 8]; None: cannot tell.
+
+        Args:
+            photo: [N, 3, R, R] in [-1, 1], of the generator's size.
+            ws: [N, L, w_dim], its codes.
+        """
+        if self.detail_encoder is None:
+            return None
+        with torch.inference_mode():
+            device = self.runtime.device
+            drawn = self.generator.synthesis(ws.to(device))
+            return self.detail_encoder(photo.to(device), drawn).float().cpu().clone()
+
     def attributes(self, codes: Codes) -> dict[str, float]:
         """Return how likely each attribute is for a face, {} without a classifier."""
         if self.classifier is None or codes.mu is None:
@@ -154,11 +171,17 @@ def read_base(pack: Pack, runtime: Runtime) -> Base:
         for space in ENCODER_SPACES
         if pack.has(file := card.encoder_file(space))
     }
-    optional = {DETECTOR_FILE: detector_from_state, ATTRIBUTE_FILE: attribute_from_state}
+    optional = {
+        DETECTOR_FILE: detector_from_state,
+        ATTRIBUTE_FILE: attribute_from_state,
+        DETAIL_FILE: detail_from_state,
+    }
     rest = [
         freeze(build(pack, file, make), runtime) if pack.has(file) else None
         for file, make in optional.items()
     ]
+    if rest[-1] is not None:
+        _check_detail(pack, rest[-1])
     return Base(pack, runtime, freeze(generator, runtime), encoders, *rest)
 
 
@@ -208,3 +231,13 @@ def _read_encoder(pack: Pack, file: str, space: str, generator: Generator) -> nn
             f"generator needs {counts[0]} of {length} in {space}: copy the pack again"
         )
     return encoder
+
+
+def _check_detail(pack: Pack, detail: DetailEncoder) -> None:
+    """The detail encoder must answer as many channels as the generator has at its resolution."""
+    found, size = detail.out.out_channels, pack.card.resolution // SHRINKING
+    if found != pack.card.channels.get(size):
+        raise PackError(
+            f"{pack.folder / DETAIL_FILE} answers {found} channels; the generator has "
+            f"{pack.card.channels.get(size)} at {size} px: copy the pack again"
+        )

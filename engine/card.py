@@ -16,6 +16,7 @@ FORMAT_VERSION = 3  # 2: cards of every method; 3: weights may be kept in 8 bits
 CARD_FILE, PREVIEW_FILE = "style.json", "preview.jpg"
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 ENCODER_FILE, DETECTOR_FILE = "encoder.safetensors", "detector.safetensors"
+DETAIL_FILE = "detail.safetensors"  # what the codes of a face leave out
 ATTRIBUTE_FILE = "attribute.safetensors"  # which attribute path suits a face
 DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, [w_dim, w_dim]
 STYLE_ENCODER_FILE = "style_encoder.safetensors"  # BlendGAN: picture -> style code

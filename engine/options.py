@@ -50,6 +50,13 @@ class StylizeOptions(Options):
         "1 keeps the face as it was read; lower pulls it to the average face: cleaner, less alike",
         **SHARE,
     )
+    likeness: float = option(
+        1.0,
+        "Likeness",
+        "how much is drawn of what only this photo shows, such as a laugh, glasses or a hat: 0 "
+        "draws the typical face the style knows best",
+        **SHARE,
+    )
     seed: int = option(
         0,
         "Seed",

@@ -66,8 +66,7 @@ class Stylizer:
         detector: Detector | None = None,
     ) -> Stylizer:
         """Load a style by name, or from a folder such as ./mine; raises PackError."""
-        library = StyleLibrary() if library is None else library
-        return cls(library.load(name, runtime), detector)
+        return cls((library or StyleLibrary()).load(name, runtime), detector)
 
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none.
@@ -134,6 +133,7 @@ class Stylizer:
             "strength": options.strength,
             "swap_resolution": options.swap_resolution,
             "blend_resolution": options.blend_resolution,
+            "detail": portrait.detail_at(options.likeness * options.truncation_psi),
         }
         pictures = []
         with memory_guard(self.runtime), torch.inference_mode():

@@ -30,6 +30,7 @@ class Portrait:
             of one base and one space share portraits.
         attributes: how likely each attribute is; {} where nothing tells.
         edit: [1, L, w_dim], added to the codes by editing; None: nothing.
+        detail: [1, C, R / 8, R / 8], what the photo shows beyond its codes; None: not known.
     """
 
     face: AlignedFace
@@ -41,10 +42,15 @@ class Portrait:
     base_sha256: str
     attributes: Mapping[str, float] = field(default_factory=dict)
     edit: Tensor | None = None
+    detail: Tensor | None = None
 
     def edited(self, change: Tensor) -> Portrait:
         """Return the portrait with `change` [1, L, w_dim] added to all of its codes."""
         return replace(self, edit=change if self.edit is None else self.edit + change)
+
+    def detail_at(self, share: float) -> Tensor | None:
+        """Return a share 0..1 of the detail (none fits the average face); None: nothing to add."""
+        return share * self.detail if self.detail is not None and share else None
 
 
 def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait:
@@ -54,13 +60,15 @@ def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait
         PackError: the base has no encoder into `space`.
         ImageError: the face lies outside of the photo.
     """
-    size = base.encoder_into(space).input_size
-    aligned = frame(rgb, face, base, max(size, base.generator.resolution))
+    size, resolution = base.encoder_into(space).input_size, base.generator.resolution
+    aligned = frame(rgb, face, base, max(size, resolution))
+    seen, drawn = (to_tensor(resize(aligned.crop, side, side)) for side in (size, resolution))
     with memory_guard(base.runtime), torch.inference_mode():
-        codes = base.encode(to_tensor(resize(aligned.crop, size, size)), space)
+        codes = base.encode(seen, space)
         attributes = base.attributes(codes)
+        detail = base.detail(drawn, codes.ws)
     values = (codes.ws, codes.mu, codes.logvar, space, base.sha256, attributes)
-    return Portrait(aligned, face.landmarks, *values)
+    return Portrait(aligned, face.landmarks, *values, detail=detail)
 
 
 def frame(rgb: np.ndarray, face: Face, base: Base, size: int) -> AlignedFace:

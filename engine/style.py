@@ -66,6 +66,7 @@ class Style:
         strength: float = 1.0,
         swap_resolution: int = 0,
         blend_resolution: int = 0,
+        detail: Tensor | None = None,
     ) -> Tensor:
         """Draw the picture of some codes.
 
@@ -79,6 +80,8 @@ class Style:
             swap_resolution: where the content's features of the source take the place of the
                 style's own (UI2I, Section III-A); 0: where the card says, if anywhere.
             blend_resolution: above it the weights are those of the source (Toonify); 0: none.
+            detail: [N, C, R / 8, R / 8], what the photo shows beyond `content_ws`, added to the
+                features of that size (engine.models.detail); None: nothing.
 
         Returns:
             float32 [N, 3, R, R], nominally in [-1, 1].
@@ -91,9 +94,11 @@ class Style:
             content = content_ws.to(self.base.runtime.device)
             codes = self._codes(content, style_ws, weights)
             network = self.network(path, strength, blend_resolution).synthesis
+            add = None if detail is None else {detail.shape[-1]: detail.to(content.device)}
             if not size:
-                return network(codes)
-            return network(codes, replace={size: self._content_features(content, size)})
+                return network(codes, add=add)
+            features = self._content_features(content, size, add)
+            return network(codes, replace={size: features}, add=add)
 
     def network(self, path: int = 0, strength: float = 1.0, blend_resolution: int = 0) -> Generator:
         """Return the generator between source (0) and style (1); the last few are kept."""
@@ -221,7 +226,9 @@ class Style:
         style = style_ws.to(content)
         return style if weights is None else blend(content, style, weights)
 
-    def _content_features(self, content: Tensor, size: int) -> Tensor:
+    def _content_features(
+        self, content: Tensor, size: int, add: Mapping[int, Tensor] | None
+    ) -> Tensor:
         source = self.source.network() if self.source else self.base.generator
         if size not in source.synthesis.resolutions:
             accepted = ", ".join(map(str, source.synthesis.resolutions))
@@ -229,7 +236,7 @@ class Style:
                 f"swap_resolution is {size}; this generator has {accepted}: change "
                 "--swap-resolution"
             )
-        return source.synthesis.features(content, until=size)
+        return source.synthesis.features(content, until=size, add=add)
 
 
 def _synthesis_state(pack: Pack, base: Base) -> State:

@@ -75,7 +75,9 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
             z, art = _styled(z_style, exemplars, run.cur_nimg, config)
             real = {"face": draw(photos, run.cur_nimg, config.batch, config.seed), "style": art}
             with torch.no_grad():
-                ws = map_zplus(nets.blended.G.mapping, codes.draw("", config.batch, generator))
+                ws = map_zplus(
+                    nets.blended.G.mapping, codes.draw("", config.batch, generator).z_plus
+                )
             with_r1 = config.r1_gamma > 0 and step % config.r1_interval == 0
             discriminators_step(nets, run, real, ws, z, with_r1=with_r1)
             generator_step(nets, run, ws, z)
@@ -110,7 +112,7 @@ class Watch:
         D = source.D.to(device)
         with torch.no_grad():
             self.ws = map_zplus(
-                nets.blended.G.mapping, codes.draw("", NUM_JUDGED, generator).to(device)
+                nets.blended.G.mapping, codes.draw("", NUM_JUDGED, generator).z_plus.to(device)
             )
             before = source.G.to(device).synthesis(self.ws)
         self.z = z_style[torch.arange(NUM_JUDGED) % len(z_style)]

@@ -1,43 +1,99 @@
 """The codes a style is trained on: random ones, and those of photographs."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
+from engine.models.detail import DetailEncoder
 from engine.runtime import Runtime
-from train.data import ImageSet, load_images
+from train.data import ImageSet, as_float, load_images
 from train.encoder import posteriors
 from train.gan import random_z_plus
 from train.packs import Source
-from train.transfer_config import TransferConfig
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is drawn, a batch of it: sliced and counted like a tensor.
+
+    Attributes:
+        z_plus: [N, L, z_dim].
+        detail: [N, C, R / 8, R / 8], what photos show beyond their codes; None: nothing.
+    """
+
+    z_plus: Tensor
+    detail: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.z_plus)
+
+    def __getitem__(self, rows: slice) -> Content:
+        return Content(self.z_plus[rows], None if self.detail is None else self.detail[rows])
+
+    @property
+    def added(self) -> dict[int, Tensor] | None:
+        """What a synthesis network takes as `add`."""
+        return None if self.detail is None else {self.detail.shape[-1]: self.detail}
 
 
 class Codes:
-    """Draws codes in Z+: from N(0, I), and from posteriors of photographs."""
+    """Draws codes in Z+: from N(0, I), and from posteriors of photographs.
 
-    def __init__(self, config: TransferConfig, source: Source, runtime: Runtime):
-        self.config, self.G = config, source.G
+    Args:
+        config: code_space, mixing, photos, photo_share.
+        source: the base pack.
+        runtime: where the encoders run.
+        detail_share: of the codes of photographs, how many come with all that the photo shows
+            beyond them, if the base reads it; the others with a random part of it.
+    """
+
+    def __init__(
+        self, config: Any, source: Source, runtime: Runtime, detail_share: float = 0.0
+    ) -> None:
+        self.config, self.G, self.detail_share = config, source.G, detail_share
         self.photos: ImageSet | None = None
+        self.reader: DetailEncoder | None = None
         if config.photos and config.photo_share > 0:
             if source.E is None or not source.E.variational:
                 raise OptionError(f"{config.base} has no encoder into Z+: leave --photos out")
             self.photos = load_images(config.photos, source.E.input_size)
             self.mu, self.logvar = posteriors(source.E.to(runtime.device), self.photos)
+            if detail_share > 0 and source.detail is not None:
+                self.reader = source.detail.to(runtime.device).requires_grad_(False)
+                self.large = load_images(config.photos, source.G.resolution).images
 
-    def draw(self, attribute: str, n: int, generator: torch.Generator) -> Tensor:
-        """Codes [n, num_ws, z_dim]; photos of the attribute are preferred for its own path."""
+    def draw(self, attribute: str, n: int, generator: torch.Generator) -> Content:
+        """Draw what [n] pictures show; photos of the attribute are preferred for its own path."""
         layers, z_dim = self.G.num_ws, self.G.mapping.z_dim
+        device = self.G.mapping.w_avg.device
         if self.config.code_space == "z+":  # AgileGAN, Section 3.1: an own z for every layer
             z_plus = torch.randn(n, layers, z_dim, generator=generator)
         else:
             z_plus = random_z_plus(n, layers, z_dim, self.config.mixing, generator)
-        if self.photos is not None:
-            index = self._photos_of(attribute, n, generator)
-            encoded = reparameterize(self.mu[index], self.logvar[index], generator)
-            take = torch.rand(n, generator=generator) < self.config.photo_share
-            z_plus = torch.where(take[:, None, None], encoded, z_plus)
-        return z_plus.to(self.G.mapping.w_avg.device)
+        if self.photos is None:
+            return Content(z_plus.to(device))
+        index = self._photos_of(attribute, n, generator)
+        encoded = reparameterize(self.mu[index], self.logvar[index], generator)
+        take = torch.rand(n, generator=generator) < self.config.photo_share
+        z_plus = torch.where(take[:, None, None], encoded, z_plus).to(device)
+        if self.reader is None:
+            return Content(z_plus)
+        part, whole = torch.rand(2, n, generator=generator)
+        part[whole < self.detail_share] = 1
+        return Content(z_plus, self._detail(index, z_plus, (part * take).to(device)))
+
+    @torch.no_grad()
+    def _detail(self, index: Tensor, z_plus: Tensor, part: Tensor) -> Tensor:
+        """As large a part [n] as wanted of what the photos show beyond their codes."""
+        photos = as_float(self.large[index].to(z_plus.device))
+        drawn = self.G.synthesis(map_zplus(self.G.mapping, z_plus))
+        return part[:, None, None, None] * self.reader(photos, drawn).float()
 
     @torch.no_grad()
     def nobody(self, attribute: str, n: int, generator: torch.Generator) -> Tensor:

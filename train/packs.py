@@ -9,10 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.card import CARD_FILE, DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE, Card
+from engine.card import (
+    CARD_FILE,
+    DETAIL_FILE,
+    DISCRIMINATOR_FILE,
+    ENCODER_FILE,
+    GENERATOR_FILE,
+    Card,
+)
 from engine.errors import PackError
 from engine.image import resize, to_uint8
 from engine.models.backbone_encoder import PhotoEncoder
+from engine.models.detail import DetailEncoder, detail_from_state
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
@@ -29,6 +37,7 @@ class Source:
     G: Generator
     D: Discriminator
     E: FeaturePyramidEncoder | None
+    detail: DetailEncoder | None = None
 
     @property
     def reference(self) -> dict[str, str]:
@@ -54,14 +63,17 @@ def load_source(folder: str | Path) -> Source:
             f"{folder} has no {GENERATOR_FILE} and {DISCRIMINATOR_FILE}; training starts from a "
             "base pack: make one with python -m train.pretrain"
         )
-    encoder = None
+    encoder = detail = None
     if pack.has(ENCODER_FILE):  # as it encodes photos: with the batch statistics it learned
         encoder = encoder_from_state(pack.state(ENCODER_FILE)).eval()
+    if pack.has(DETAIL_FILE):
+        detail = detail_from_state(pack.state(DETAIL_FILE))
     return Source(
         pack,
         generator_from_state(pack.state(GENERATOR_FILE), pack.card.conv_clamp),
         discriminator_from_state(pack.state(DISCRIMINATOR_FILE), pack.card.conv_clamp),
         encoder,
+        detail,
     )
 
 

@@ -18,14 +18,15 @@ photo over. FreezeD (Mo et al. 2020) keeps the first blocks of D: `--freeze-d 3`
 
 The mapping stays frozen in both, because inference uses the base's: photo -> Z+ -> base mapping ->
 style. With `photos`, a part of the codes is drawn from the encoder's posterior of photographs
-instead of N(0, I): they are the codes that the style will meet.
+instead of N(0, I): they are the codes that the style will meet. `detail_share` adds what photos
+show beyond their codes (train.detail), as the style will meet it too; no paper does.
 """
 
 import torch
 from torch import Tensor
 
 from engine.latent import map_zplus
-from train.codes import Codes
+from train.codes import Codes, Content
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
@@ -51,7 +52,7 @@ def train(config: TransferConfig) -> None:
     exemplars = load_images(config.data, source.G.resolution).to(runtime.device)
     sets = [exemplars.of(name) if name else exemplars for name in config.names]
     held, sets = zip(*[part.split_off(config.holdout, config.seed) for part in sets], strict=True)
-    codes = Codes(config, source, runtime)
+    codes = Codes(config, source, runtime, config.detail_share)
     nets = Networks(config, source, runtime)
     D = source.D.to(runtime.device)
     distance = base_distance(config.perceptual, D, config.sim_drop)
@@ -79,14 +80,14 @@ def train(config: TransferConfig) -> None:
             take_best(run, nets.choice, nets.G_ema)
         _save_samples(nets, run, fixed)
         with torch.no_grad():
-            ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN])
+            ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN].z_plus)
         save_sweep(run, nets.source, nets.G_ema, ws)
         if config.pack:
             _save_pack(nets, run, source, codes, sets)
 
 
 def _discriminator_step(
-    nets: Networks, run: Run, sets: list[ImageSet], z: list[Tensor], step: int
+    nets: Networks, run: Run, sets: list[ImageSet], z: list[Content], step: int
 ) -> None:
     """Equations 9 and 11; the augmentation follows the signs of the real scores."""
     config, loss = nets.config, LOSSES[nets.config.loss][0]
@@ -117,7 +118,7 @@ def _discriminator_step(
         run.record({"ada_p": nets.augment.p})
 
 
-def _generator_step(nets: Networks, run: Run, z: list[Tensor], distance: Distance) -> None:
+def _generator_step(nets: Networks, run: Run, z: list[Content], distance: Distance) -> None:
     """Equations 9 and 10."""
     config, loss = nets.config, LOSSES[nets.config.loss][1]
     nets.opt_G.zero_grad(set_to_none=True)
@@ -134,7 +135,7 @@ def _generator_step(nets: Networks, run: Run, z: list[Tensor], distance: Distanc
     take_step(nets.opt_G)
 
 
-def _path_step(nets: Networks, run: Run, z: list[Tensor]) -> None:
+def _path_step(nets: Networks, run: Run, z: list[Content]) -> None:
     """Path length regularisation on half of the codes, a step of its own as in StyleGAN2."""
     config = nets.config
     weight = config.path_weight * config.path_interval
@@ -143,7 +144,7 @@ def _path_step(nets: Networks, run: Run, z: list[Tensor]) -> None:
     for share in run.shares("path"):
         for path, name in enumerate(config.names):
             codes = share.rows(z[path][: max(1, config.batch // 2)])
-            ws = map_zplus(nets.G.mapping, codes)
+            ws = map_zplus(nets.G.mapping, codes.z_plus)
             penalty, mean = path_length(nets.G, ws, nets.values["path_mean"], path, share)
             (weight * penalty / run.accumulate).backward()
             means.append(mean)
@@ -165,7 +166,7 @@ def _look(
     nets: Networks,
     run: Run,
     judge: Judge,
-    fixed: list[Tensor],
+    fixed: list[Content],
     sets: list[ImageSet],
     held: list[ImageSet],
 ) -> None:
@@ -185,7 +186,7 @@ def _look(
             run.warn(f"{name}: {message}" if name else message)
 
 
-def _save_samples(nets: Networks, run: Run, fixed: list[Tensor]) -> None:
+def _save_samples(nets: Networks, run: Run, fixed: list[Content]) -> None:
     """The source's pictures of fixed codes over those of each path."""
     rows = [nets.draw_average(z[:NUM_SHOWN], path) for path, z in enumerate(fixed)]
     shown = [nets.draw_source(fixed[0][:NUM_SHOWN]), *rows]

@@ -15,6 +15,7 @@ class TransferConfig:
     about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})
     base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
+    start: str = field(default="", metadata={"help": "style pack to go on from; nothing: the base"})
     out: str = field(default="runs/transfer", metadata={"help": "run folder; rerun to resume"})
     title: str = field(default="", metadata={"help": "what people read in the gallery"})
     method: str = field(default="AgileGAN transfer", metadata={"help": "what the card calls it"})
@@ -30,6 +31,10 @@ class TransferConfig:
         default="", metadata={"holds": "photos", "help": "folder of aligned photos, or nothing"}
     )
     photo_share: float = field(default=0.5, metadata={"help": "share of codes from photos"})
+    detail_share: float = field(
+        default=0.0,
+        metadata={"help": "share of photo codes with all that only the photo shows; 0: papers"},
+    )
     perceptual: str = field(
         default="", metadata={"help": "squeezenet_v1.0.npz; nothing: the base's discriminator"}
     )

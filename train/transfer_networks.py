@@ -5,12 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.card import GENERATOR_FILE
+from engine.errors import OptionError
 from engine.latent import map_zplus
 from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
+from engine.pack import load_pack
 from engine.runtime import Runtime
 from engine.surgery import expand_paths
 from train.augment import Augment
+from train.codes import Content
 from train.gan import first_layers, lazy_adam
 from train.loop import Values
 from train.monitors import Choice
@@ -24,7 +28,7 @@ class Networks:
     def __init__(self, config: TransferConfig, source: Source, runtime: Runtime):
         self.config, self.source = config, source.G.to(runtime.device)
         count, clamp = len(config.names), source.pack.card.conv_clamp
-        state = expand_paths(source.G.state_dict(), count, config.path_until, config.path_from)
+        state = _first_state(config, source)
         networks = (generator_from_state(state, clamp).to(runtime.device) for _ in range(2))
         self.G, self.G_ema = networks
         self.D = torch.nn.ModuleList(
@@ -55,14 +59,16 @@ class Networks:
             "choice": self.choice,
         }
 
-    def draw(self, z_plus: Tensor, path: int, noise: Any) -> Tensor:
+    def draw(self, content: Content, path: int, noise: Any) -> Tensor:
         """What the generator in training draws, [N, 3, R, R]."""
-        return self.G.synthesis(map_zplus(self.G.mapping, z_plus), noise, path)
+        ws = map_zplus(self.G.mapping, content.z_plus)
+        return self.G.synthesis(ws, noise, path, add=content.added)
 
     @torch.no_grad()
-    def draw_source(self, z_plus: Tensor) -> Tensor:
-        """What the source draws of the same codes."""
-        return self.source.synthesis(map_zplus(self.source.mapping, z_plus))
+    def draw_source(self, content: Content) -> Tensor:
+        """What the source draws of the same content."""
+        ws = map_zplus(self.source.mapping, content.z_plus)
+        return self.source.synthesis(ws, add=content.added)
 
     @torch.no_grad()
     def score(self, pictures: Tensor, path: int) -> float | None:
@@ -74,6 +80,27 @@ class Networks:
         return self.D[path](whole).mean().item() if len(whole) else None
 
     @torch.no_grad()
-    def draw_average(self, z_plus: Tensor, path: int) -> Tensor:
+    def draw_average(self, content: Content, path: int) -> Tensor:
         """What the average of the generator, the result, draws."""
-        return self.G_ema.synthesis(map_zplus(self.G_ema.mapping, z_plus), path=path)
+        ws = map_zplus(self.G_ema.mapping, content.z_plus)
+        return self.G_ema.synthesis(ws, path=path, add=content.added)
+
+
+def _first_state(config: TransferConfig, source: Source) -> dict[str, Tensor]:
+    """What the style's generator starts as: the source's with paths, or an earlier style.
+
+    Raises:
+        OptionError: the earlier style has another base or other paths.
+    """
+    base = source.G.state_dict()
+    if not config.start:
+        return expand_paths(base, len(config.names), config.path_until, config.path_from)
+    pack = load_pack(config.start)
+    names = list(pack.card.attributes or [""])
+    if pack.card.base != source.reference or names != config.names:
+        raise OptionError(
+            f"--start {config.start} has base {pack.card.base} and paths {names}; "
+            f"{source.reference} and {config.names} are needed: choose another, or leave it out"
+        )
+    mapping = {name: value for name, value in base.items() if name.startswith("mapping.")}
+    return {**mapping, **pack.state(GENERATOR_FILE)}

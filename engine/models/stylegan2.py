@@ -253,6 +253,7 @@ class SynthesisNetwork(nn.Module):
         path: int = 0,
         *,
         replace: Mapping[int, torch.Tensor] | None = None,
+        add: Mapping[int, torch.Tensor] | None = None,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Codes to picture.
@@ -263,6 +264,7 @@ class SynthesisNetwork(nn.Module):
             path: index of the attribute path.
             replace: feature maps, by resolution, put in place of the block's own before its
                 ToRGB (UI2I layer swap); the RGB skip below them stays.
+            add: feature maps, by resolution, added to the block's own (engine.models.detail).
 
         Returns:
             float32 [N, 3, R, R], nominally in [-1, 1], not clamped.
@@ -272,6 +274,8 @@ class SynthesisNetwork(nn.Module):
         for i, r in enumerate(self.resolutions):
             block = self.block(r, path)
             x = block.features(x, self._codes(ws, i), noise, generator, self.dtype)
+            if add and r in add:
+                x = x + add[r].to(x.dtype)
             if replace and r in replace:
                 x = replace[r].to(x.dtype)
             skip = block.torgb(x, ws[:, 2 * i + 1])
@@ -285,8 +289,13 @@ class SynthesisNetwork(nn.Module):
         noise: Noise = "const",
         path: int = 0,
         generator: torch.Generator | None = None,
+        *,
+        add: Mapping[int, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """The feature map [N, C, until, until] after the second convolution of that block."""
+        """The feature map [N, C, until, until] after the second convolution of that block.
+
+        `add` as in `forward`.
+        """
         self._check(ws, path)
         if until not in self.resolutions:
             raise ValueError(f"no block of {until} px; there are {self.resolutions}")
@@ -294,6 +303,8 @@ class SynthesisNetwork(nn.Module):
         for i, r in enumerate(self.resolutions[: self.resolutions.index(until) + 1]):
             block = self.block(r, path)
             x = block.features(x, self._codes(ws, i), noise, generator, self.dtype)
+            if add and r in add:
+                x = x + add[r].to(x.dtype)
         return x
 
     def _new_block(self, r: int) -> SynthesisBlock:
