@@ -116,7 +116,8 @@ class Run:
     @property
     def record_of_run(self) -> dict[str, Any]:
         """What a pack's card says of the training: settings, images seen, hours; no folders."""
-        paths, texts = ("out", "pack", "base", "start", "grow_from"), ("about", "title", "method")
+        paths = ("out", "pack", "base", "start_from", "grow_from")
+        texts = ("about", "title", "method")
         settings = {k: v for k, v in asdict(self.config).items() if k not in paths and v != ""}
         named = {k: Path(v).name for k, v in settings.items() if isinstance(v, str)}
         settings |= {k: v for k, v in named.items() if k not in texts}  # where it lay is private

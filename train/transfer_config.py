@@ -15,7 +15,7 @@ class TransferConfig:
     about: str = field(default="", metadata={"help": "exemplars and licence, for the card"})
     pack: str = field(default="", metadata={"help": "style pack to write at the end"})
     base: str = field(default="engine/packs/base", metadata={"help": "base pack to start from"})
-    start: str = field(default="", metadata={"help": "style pack to go on from; nothing: the base"})
+    start_from: str = field(default="", metadata={"help": "style pack to go on from, or nothing"})
     out: str = field(default="runs/transfer", metadata={"help": "run folder; rerun to resume"})
     title: str = field(default="", metadata={"help": "what people read in the gallery"})
     method: str = field(default="AgileGAN transfer", metadata={"help": "what the card calls it"})

@@ -93,13 +93,13 @@ def _first_state(config: TransferConfig, source: Source) -> dict[str, Tensor]:
         OptionError: the earlier style has another base or other paths.
     """
     base = source.G.state_dict()
-    if not config.start:
+    if not config.start_from:
         return expand_paths(base, len(config.names), config.path_until, config.path_from)
-    pack = load_pack(config.start)
+    pack = load_pack(config.start_from)
     names = list(pack.card.attributes or [""])
     if pack.card.base != source.reference or names != config.names:
         raise OptionError(
-            f"--start {config.start} has base {pack.card.base} and paths {names}; "
+            f"--start-from {config.start_from} has base {pack.card.base} and paths {names}; "
             f"{source.reference} and {config.names} are needed: choose another, or leave it out"
         )
     mapping = {name: value for name, value in base.items() if name.startswith("mapping.")}

@@ -135,7 +135,7 @@ def test_a_style_trains_with_detail_and_goes_on_from_a_style(style, tmp_path):
     transfer.train(dataclasses.replace(style, pack=pack, choose_every=0))
     assert parts_of(Path(style.out))["cur_nimg"] == 8
     source, runtime = load_source(style.base), pick_runtime()
-    further = dataclasses.replace(style, start=pack)
+    further = dataclasses.replace(style, start_from=pack)
     stored = load_pack(pack).state(GENERATOR_FILE)["synthesis.b8.conv1.weight"]
     first = Networks(further, source, runtime).G.synthesis.b8.conv1.weight
     torch.testing.assert_close(first.detach(), stored.float())
