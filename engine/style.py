@@ -24,6 +24,7 @@ from engine.card import BLEND_FILE, GENERATOR_FILE, STYLE_ENCODER_FILE, STYLE_MA
 from engine.errors import OptionError, PackError
 from engine.latent import blend, map_zplus, slerp, truncate
 from engine.models.blendgan import StyleEncoder, style_encoder_from_state
+from engine.models.detail import as_addition
 from engine.models.stylegan2 import (
     Generator,
     MappingNetwork,
@@ -94,7 +95,7 @@ class Style:
             content = content_ws.to(self.base.runtime.device)
             codes = self._codes(content, style_ws, weights)
             network = self.network(path, strength, blend_resolution).synthesis
-            add = None if detail is None else {detail.shape[-1]: detail.to(content.device)}
+            add = as_addition(None if detail is None else detail.to(content.device))
             if not size:
                 return network(codes, add=add)
             features = self._content_features(content, size, add)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
-from engine.models.detail import DetailEncoder
+from engine.models.detail import DetailEncoder, as_addition
 from engine.runtime import Runtime
 from train.data import ImageSet, as_float, load_images
 from train.encoder import posteriors
@@ -39,7 +39,7 @@ class Content:
     @property
     def added(self) -> dict[int, Tensor] | None:
         """What a synthesis network takes as `add`."""
-        return None if self.detail is None else {self.detail.shape[-1]: self.detail}
+        return as_addition(self.detail)
 
 
 class Codes:

@@ -37,16 +37,24 @@ def cost(card: Card, networks: Sequence[torch.nn.Module]) -> dict[str, Any]:
     }
 
 
-def seconds_per_image(base: Base, space: str, draw: Callable[[Tensor], Tensor]) -> float:
+def seconds_per_image(base: Base, space: str, draw: Callable[..., Tensor]) -> float:
     """Median time to encode and draw one aligned photo, after one that does not count."""
-    size = base.encoder_into(space).input_size
-    photo, times = torch.zeros(1, 3, size, size), []
+    sizes, times = (base.encoder_into(space).input_size, base.generator.resolution), []
+    small, large = (torch.zeros(1, 3, size, size) for size in sizes)
     for _ in range(1 + TIMED):
         begun = time.perf_counter()
         with torch.inference_mode():
-            draw(base.encode(photo, space).ws.to(base.runtime.device)).cpu()
+            ws = base.encode(small, space).ws
+            detail = base.detail(large, ws)
+            draw(*((ws,) if detail is None else (ws, detail))).cpu()
         times.append(time.perf_counter() - begun)
     return statistics.median(times[1:])
+
+
+def encoders_of(base: Base, space: str) -> list[torch.nn.Module]:
+    """What reads a photo: the encoder, and that of the detail where there is one."""
+    found = [base.encoder_into(space), base.detail_encoder]
+    return [network for network in found if network is not None]
 
 
 def _entries(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:

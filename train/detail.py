@@ -24,7 +24,7 @@ from torch import Tensor
 
 from engine.card import DETAIL_FILE
 from engine.errors import OptionError, TrainingError
-from engine.models.detail import SHRINKING, DetailEncoder, detail_from_state
+from engine.models.detail import SHRINKING, DetailEncoder, as_addition, detail_from_state
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
@@ -144,7 +144,7 @@ def rebuilt_with_detail(
         ws = ws_of(G, E(encoder_input(photo, E.input_size)).float(), space)
         drawn = G.synthesis(ws)
     detail = D(photo, drawn).float()
-    return G.synthesis(ws, add={detail.shape[-1]: detail}), detail.square().mean()
+    return G.synthesis(ws, add=as_addition(detail)), detail.square().mean()
 
 
 def detail_losses(

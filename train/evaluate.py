@@ -29,19 +29,12 @@ from engine.pack import load_pack, read_card
 from engine.runtime import Runtime, pick_runtime
 from engine.style import Style
 from train import figures
-from train.cost import cost, seconds_per_image
+from train.cost import cost, encoders_of, seconds_per_image
 from train.data import ImageSet, load_images
 from train.features import IdentityFeatures, discriminator_eyes, squeezenet_eyes
 from train.loop import save_grid
-from train.measures import (
-    Instruments,
-    Photos,
-    Result,
-    encode_photos,
-    measure_base,
-    measure_style,
-    seen_size,
-)
+from train.measures import measure_base, measure_style
+from train.seen import Instruments, Photos, Result, drawing, encode_photos, seen_size
 
 SHOWN = 8  # photos of a sheet
 LEAST_PHOTOS = 8
@@ -99,8 +92,8 @@ class Evaluator:
         card = base.pack.card
         photos = self._photos_of(base, card.encoder_space)
         results, plane = measure_base(base, photos)
-        seconds = seconds_per_image(base, card.encoder_space, base.generator.synthesis)
-        networks = [base.encoder_into(card.encoder_space), base.generator]
+        seconds = seconds_per_image(base, card.encoder_space, drawing(base))
+        networks = [*encoders_of(base, card.encoder_space), base.generator]
         costs = {**cost(card, networks), "seconds_per_image": seconds}
         self._save_sheet(card.name, [plane.pop(k) for k in ("photos", "rebuilt", "samples")])
         return Evaluation(card.name, card.kind, results, costs, plane)
@@ -114,10 +107,12 @@ class Evaluator:
             wanted = exemplars.of(attribute) if attribute in exemplars.attributes else exemplars
             results, pictures = measure_style(style, photos, wanted, path)
             sheet.append(pictures)
-            networks = [style.base.encoder_into(card.encoder_space), style.network(path)]
+            networks = [*encoders_of(style.base, card.encoder_space), style.network(path)]
 
-            def draw(ws: torch.Tensor, path: int = path) -> torch.Tensor:
-                return style.synthesize(ws, path=path)
+            def draw(
+                ws: torch.Tensor, detail: torch.Tensor | None = None, path: int = path
+            ) -> torch.Tensor:
+                return style.synthesize(ws, path=path, detail=detail)
 
             seconds = seconds_per_image(style.base, card.encoder_space, draw)
             costs = {**cost(card, networks), "seconds_per_image": seconds}

@@ -38,6 +38,7 @@ from train.data import seeded
 from train.distributed import Share, any_process, num_processes, rank
 from train.plot import plot_stats
 
+PATHS = ("out", "pack", "base", "start_from", "grow_from")  # settings that no card tells
 EXPLODED = 1e6  # no loss of these recipes comes near while it still trains
 
 
@@ -116,11 +117,9 @@ class Run:
     @property
     def record_of_run(self) -> dict[str, Any]:
         """What a pack's card says of the training: settings, images seen, hours; no folders."""
-        paths = ("out", "pack", "base", "start_from", "grow_from")
-        texts = ("about", "title", "method")
-        settings = {k: v for k, v in asdict(self.config).items() if k not in paths and v != ""}
-        named = {k: Path(v).name for k, v in settings.items() if isinstance(v, str)}
-        settings |= {k: v for k, v in named.items() if k not in texts}  # where it lay is private
+        settings = {k: v for k, v in asdict(self.config).items() if k not in PATHS and v != ""}
+        named = {k: Path(v).name for k, v in settings.items() if isinstance(v, str)}  # not where
+        settings |= {k: v for k, v in named.items() if k not in ("about", "title", "method")}
         return {"images_seen": self.cur_nimg, "hours": round(self._seconds() / 3600, 2), **settings}
 
     def steps(self) -> Iterator[torch.Generator]:

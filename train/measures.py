@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,116 +16,12 @@ from engine.latent import map_zplus
 from engine.style import Style
 from train import metrics
 from train.data import ImageSet, as_float, seeded
-from train.encoder import encoder_input
-from train.features import BATCH, Extractor, Eyes
-from train.metrics import result_name
+from train.features import Eyes
+from train.seen import Instruments, Photos, Result, Seen, drawing, drawn_by
 
 PRIOR = 2000  # samples of the prior in t-SNE, as in AgileGAN's Figure 2
-LARGEST = 256  # pixels: larger pictures are reduced to it, as the papers do for their distances
 SHARED_CODES = 100  # that both generators draw for their distance; the paper takes 2,000
 VARIED, VARIATIONS = 8, 4  # photos, and looks of each, for the diversity of variations
-
-
-@dataclass(frozen=True)
-class Result:
-    """One number; `deviation` is that between subsets or pictures where there are any."""
-
-    metric: str
-    value: float
-    extractor: str = ""
-    counts: tuple[int, ...] = ()
-    deviation: float | None = None
-
-    @property
-    def name(self) -> str:
-        """As in the JSON: "kid_squeezenet_175x120"."""
-        return result_name(self.metric.replace(" ", "_"), self.extractor, *self.counts)
-
-
-@dataclass(frozen=True, eq=False)
-class Instruments:
-    """What looks at the pictures; None where weights were not given or asked for."""
-
-    eyes: Eyes
-    identity: Extractor | None
-    seed: int
-    lpips: metrics.Distance | None = None  # of AlexNet
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """Pictures [N, 3, R, R] in [-1, 1] on the CPU, and their features, computed once."""
-
-    pictures: Tensor
-    tools: Instruments
-
-    @cached_property
-    def pooled(self) -> Tensor:
-        """[N, F], for comparing sets."""
-        return self.tools.eyes.pooled(self.pictures)
-
-    @cached_property
-    def style(self) -> Tensor:
-        """[N, F], Gram matrices."""
-        return self.tools.eyes.style(self.pictures)
-
-    @cached_property
-    def perceptual(self) -> Tensor:
-        """[N, F], rows of the perceptual distance."""
-        return self.tools.eyes.perceptual(self.pictures)
-
-    @cached_property
-    def content(self) -> Tensor:
-        """[N, F], rows of the perceptual distance of deep layers."""
-        return self.tools.eyes.content(self.pictures)
-
-    @cached_property
-    def identity(self) -> Tensor | None:
-        """[N, 128], None without an identity network."""
-        return None if self.tools.identity is None else self.tools.identity(self.pictures)
-
-
-@dataclass(frozen=True, eq=False)
-class Photos:
-    """Photos as a base sees them: `seen` at `seen_size`, their codes `ws` [N, L, w_dim].
-
-    `rebuilt` is what the base draws of the codes, no style yet and already as blurred as one.
-    """
-
-    seen: Seen
-    ws: Tensor
-    rebuilt: Seen
-
-
-def encode_photos(base: Base, space: str, data: ImageSet, tools: Instruments) -> Photos:
-    """Encode uint8 photos of any size with a base; raises PackError without the encoder."""
-    encoder = base.encoder_into(space)
-    photos = as_float(data.images)
-    inputs = encoder_input(photos, encoder.input_size)
-    ws = torch.cat([base.encode(x, space).ws for x in inputs.split(BATCH)])
-    rebuilt = Seen(drawn_by(drawing(base), ws), tools)
-    return Photos(Seen(encoder_input(photos, seen_size(base)), tools), ws, rebuilt)
-
-
-def drawing(base: Base) -> Callable[[Tensor], Tensor]:
-    """Return what draws codes [n, L, w_dim] with the base's own generator."""
-    return lambda ws: base.generator.synthesis(ws.to(base.runtime.device))
-
-
-def seen_size(base: Base) -> int:
-    """Side of the pictures that are compared: that of the generator, at most 256 px."""
-    return min(base.generator.resolution, LARGEST)
-
-
-def drawn_by(draw: Callable[[Tensor], Tensor], ws: Tensor) -> Tensor:
-    """Draw codes [N, L, w_dim] in batches: [N, 3, S, S] in [-1, 1] on the CPU, S at most 256."""
-
-    def pictures(codes: Tensor) -> Tensor:
-        drawn = draw(codes).float().clamp(-1, 1)
-        return encoder_input(drawn, min(drawn.shape[-1], LARGEST)).cpu()
-
-    with torch.inference_mode():
-        return torch.cat([pictures(x) for x in ws.split(BATCH)])
 
 
 def measure_base(base: Base, photos: Photos) -> tuple[list[Result], dict[str, Tensor]]:
@@ -170,7 +64,11 @@ def measure_style(
         (results, the pictures [N, 3, R, R]).
     """
     tools = photos.seen.tools
-    drawn = Seen(drawn_by(lambda ws: style.synthesize(ws, path=path), photos.ws), tools)
+
+    def draw(ws: Tensor, detail: Tensor | None = None) -> Tensor:
+        return style.synthesize(ws, path=path, detail=detail)
+
+    drawn = Seen(drawn_by(draw, *photos.content), tools)
     wanted = Seen(as_float(exemplars.images), tools)
     counts, eyes = (len(photos.ws), len(exemplars)), tools.eyes
     results = _set_distances(drawn, wanted)

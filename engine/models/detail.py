@@ -85,6 +85,11 @@ class DetailEncoder(nn.Module):
         return self.out(_activate(self.eighth(x)))
 
 
+def as_addition(detail: Tensor | None) -> dict[int, Tensor] | None:
+    """Return a correction [N, C, r, r] as what a synthesis network takes for `add`."""
+    return None if detail is None else {detail.shape[-1]: detail}
+
+
 def detail_from_state(state: Mapping[str, Tensor]) -> DetailEncoder:
     """Build the network `state` belongs to and load it; its sizes are read off the weights.
 

@@ -12,7 +12,7 @@ from tests.packs import write_packs
 from train import evaluate
 from train.cost import cost
 from train.evaluate import main, spread
-from train.measures import drawn_by
+from train.seen import drawn_by
 
 
 @pytest.fixture(autouse=True)

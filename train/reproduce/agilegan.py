@@ -23,12 +23,12 @@ from train import encoder, metrics
 from train.data import seeded
 from train.encoder_config import PRESETS as ENCODERS
 from train.encoder_config import EncoderConfig
-from train.measures import Photos
 from train.packs import load_source, save_base
 from train.reproduce import ui2i
 from train.reproduce.settings import Settings
 from train.reproduce.table import Claim, Number, Table, number
 from train.reproduce.workshop import Part, Workshop, pictures_in
+from train.seen import Photos
 
 TABLE_2 = {
     "hVAE": 64.7,

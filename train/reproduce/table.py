@@ -8,7 +8,7 @@ from itertools import combinations
 
 from torch import Tensor
 
-from train.measures import Result
+from train.seen import Result
 
 Published = Mapping[str, Mapping[str, Mapping[str, float]]]  # column -> data set -> row -> number
 

@@ -24,11 +24,11 @@ from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator
 from train import metrics, transfer
 from train.data import seeded
-from train.measures import drawn_by
 from train.packs import load_source, save_base
 from train.reproduce.settings import Settings
 from train.reproduce.table import Claim, Number, Table, mean_of
 from train.reproduce.workshop import Part, Workshop
+from train.seen import drawn_by
 from train.transfer_config import PRESETS
 
 DATA_SETS = (

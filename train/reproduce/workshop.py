@@ -28,10 +28,10 @@ from train.data import SUFFIXES, as_float, load_images, seeded
 from train.evaluate import spread
 from train.features import squeezenet_eyes
 from train.loop import save_grid
-from train.measures import Instruments, Photos, Result, Seen, drawn_by, encode_photos, seen_size
 from train.packs import Source, load_source
 from train.reproduce.settings import Settings
 from train.reproduce.table import Number, mean_of, number
+from train.seen import Instruments, Photos, Result, Seen, drawn_by, encode_photos, seen_size
 from train.semantic import perceptual_distance
 
 FINISHED = "finished.json"
@@ -126,7 +126,7 @@ class Workshop:
         size = max(seen_size(base), base.encoder_into(space).input_size)
         data = load_images(Path(self.settings.data) / "photos" / "test", size)
         data = replace(data, images=spread(data.images, self.settings.photos))
-        return encode_photos(base, space, data, self.tools)
+        return encode_photos(base, space, data, self.tools, with_detail=False)
 
     def chosen(self, photos: Photos) -> Photos:
         """Those of the photos that are optimised as well."""

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from train.measures import Result
 from train.reproduce import agilegan, lu_zhou, ui2i
 from train.reproduce.table import (
     Claim,
@@ -13,6 +12,7 @@ from train.reproduce.table import (
     number,
     published_orderings,
 )
+from train.seen import Result
 
 
 def result(value, halves=None):
