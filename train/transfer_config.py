@@ -131,6 +131,7 @@ PRESETS = {
         path_until=16,
         code_space="z",
         photo_share=1.0,
+        detail_share=0.75,
         iterations=600,
         batch=4,
         lr=0.0012,
