@@ -8,19 +8,24 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.base import Base
+from engine.color import keep_skin, skin_tone
+from engine.image import to_uint8
 from engine.latent import map_zplus
 from engine.style import Style
 from train import metrics
 from train.data import ImageSet, as_float, seeded
 from train.features import Eyes
 from train.seen import Instruments, Photos, Result, Seen, drawing, drawn_by
+from train.skin import skin_drift
 
 PRIOR = 2000  # samples of the prior in t-SNE, as in AgileGAN's Figure 2
 SHARED_CODES = 100  # that both generators draw for their distance; the paper takes 2,000
+LEAST_CHROMA = 4.0  # mean of |a| and |b| of skin that has a colour
 VARIED, VARIATIONS = 8, 4  # photos, and looks of each, for the diversity of variations
 
 
@@ -89,7 +94,7 @@ def measure_style(
     results.append(Result("density", density, eyes.pooled.name, counts))
     results.append(Result("coverage", coverage, eyes.pooled.name, counts))
     results.append(_model_distance(style, path, tools))
-    return results, drawn.pictures
+    return results + _skin_drifts(drawn, photos), drawn.pictures
 
 
 def _mean(metric: str, values: Tensor, extractor: str = "", counts: Sequence[int] = ()) -> Result:
@@ -152,6 +157,23 @@ def _diversity_of_variations(style: Style, photos: Photos, path: int) -> Result:
     return Result(
         "variations", statistics.mean(found), eyes.perceptual.name, (len(found), VARIATIONS)
     )
+
+
+def _skin_drifts(drawn: Seen, photos: Photos) -> list[Result]:
+    """Drift of skin in Delta E per band of the Monk scale, as drawn and with the tone kept.
+
+    Nothing for drawings in black and white.
+    """
+    pictures, shown = to_uint8(drawn.pictures), to_uint8(photos.seen.pictures)
+    if np.abs(np.stack([skin_tone(rgb) for rgb in pictures])[:, 1:]).mean() < LEAST_CHROMA:
+        return []
+    kept = np.stack([keep_skin(*pair) for pair in zip(pictures, shown, strict=True)])
+    found = {"skin drift": skin_drift(shown, pictures), "kept skin drift": skin_drift(shown, kept)}
+    return [
+        Result(f"{name} {band}", value, "", (count,))
+        for name, bands in found.items()
+        for band, (value, count) in bands.items()
+    ]
 
 
 def _model_distance(style: Style, path: int, tools: Instruments) -> Result:
