@@ -1,4 +1,4 @@
-"""Surgery on generators: interpolate, swap and blend layers, copy attribute paths.
+"""Surgery on generators: interpolate, swap and blend layers, copy paths, take colour out.
 
 Pure functions from state dicts to state dicts.
 
@@ -19,6 +19,8 @@ from torch import Tensor
 from engine.errors import CheckpointError, OptionError
 
 _PATH = re.compile(r"\bpaths\.\d+\.")
+_TO_RGB = re.compile(r"\btorgb\.(weight|bias)$")
+LUMA = (0.299, 0.587, 0.114)
 _RESOLUTION = re.compile(r"^synthesis\.(?:paths\.\d+\.)?b(\d+)\.")
 
 
@@ -134,6 +136,21 @@ def blend_layers(
         other = _fitting(name, weight, high[name])
         blended[name] = torch.lerp(weight, other.to(weight), 1 / (1 + math.exp(-x)))
     return blended
+
+
+def without_color(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a generator that draws the luma (BT.601) of what `state` draws, in all channels.
+
+    A picture is a sum of ToRGB outputs, so that it is enough to give each of them equal rows. For
+    styles without colour: a young generator leaves traces of the photo's.
+    """
+    luma = torch.tensor(LUMA)
+
+    def gray(value: Tensor) -> Tensor:
+        row = torch.tensordot(luma.to(value), value, dims=1)
+        return row.expand_as(value).clone()
+
+    return {k: gray(v) if _TO_RGB.search(k) else v for k, v in state.items()}
 
 
 def _check_resolution(state: Mapping[str, Tensor], resolution: int) -> None:

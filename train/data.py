@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from engine.errors import DataError
 
+LEAST_COLOR = 2.0  # of 255, between the means of the channels
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -28,6 +29,12 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether no picture has more colour than JPEG leaves in black and white."""
+        channels = self.images.float().mean(dim=(2, 3))  # [N, 3]
+        return bool((channels.amax(1) - channels.amin(1)).max() < LEAST_COLOR)
 
     def of(self, attribute: str) -> "ImageSet":
         """The pictures of one attribute.

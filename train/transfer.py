@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from engine.latent import map_zplus
+from engine.surgery import without_color
 from train.codes import Codes, Content
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
@@ -78,6 +79,8 @@ def train(config: TransferConfig) -> None:
     if run.leads and not run.stopped:
         if judge:
             take_best(run, nets.choice, nets.G_ema)
+        if all(part.is_gray for part in sets):
+            nets.G_ema.load_state_dict(without_color(nets.G_ema.state_dict()))
         _save_samples(nets, run, fixed)
         with torch.no_grad():
             ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN].z_plus)

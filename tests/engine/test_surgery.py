@@ -5,7 +5,7 @@ import torch
 
 from engine.errors import CheckpointError, OptionError
 from engine.models.stylegan2 import Generator, generator_from_state
-from engine.surgery import block_resolution, interpolate, swap_layers
+from engine.surgery import block_resolution, interpolate, swap_layers, without_color
 
 TINY = {4: 8, 8: 8, 16: 8}
 
@@ -113,3 +113,18 @@ def test_swapped_weights_make_the_generator_of_the_target():
                 block.torgb.weight.zero_()
         handed_over = high.synthesis(ws, replace={8: features})
         torch.testing.assert_close(joined.synthesis(ws), handed_over)
+
+
+def test_without_color_all_channels_are_the_luma():
+    torch.manual_seed(1)
+    net = Generator(
+        16, z_dim=8, w_dim=8, num_layers=2, channels=TINY, num_paths=2, path_until=8
+    ).eval()
+    gray = generator_from_state(without_color(net.state_dict())).eval()
+    ws = torch.randn(2, net.num_ws, 8)
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    for path in (0, 1):
+        with torch.no_grad():
+            before, after = net.synthesis(ws, path=path), gray.synthesis(ws, path=path)
+        expected = torch.einsum("c,nchw->nhw", luma, before)
+        torch.testing.assert_close(after, expected[:, None].expand_as(after), atol=1e-5, rtol=1e-4)

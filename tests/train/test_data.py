@@ -59,3 +59,11 @@ def test_what_cannot_be_trained_on(tmp_path):
     (tmp_path / "tall.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="tall.png cannot be read"):
         load_images(tmp_path, 4)
+
+
+def test_sets_without_color_are_known(tmp_path):
+    shades = np.random.default_rng(0).integers(0, 255, (8, 8), np.uint8)
+    Image.fromarray(shades).convert("RGB").save(tmp_path / "a.jpg")
+    assert load_images(tmp_path, 8).is_gray
+    Image.new("RGB", (8, 8), (200, 150, 120)).save(tmp_path / "b.png")
+    assert not load_images(tmp_path, 8).is_gray
