@@ -30,6 +30,7 @@ from engine.models.stylegan2 import (
     generator_from_state,
     mapping_from_state,
 )
+from engine.ops.graphs import replayed
 from engine.pack import Pack, State
 from engine.surgery import blend_layers, interpolate
 
@@ -92,7 +93,7 @@ class Style:
             codes = self._codes(content, style_ws, weights)
             network = self.network(path, strength, blend_resolution).synthesis
             if not size:
-                return network(codes)
+                return replayed(network, codes)
             return network(codes, replace={size: self._content_features(content, size)})
 
     def network(self, path: int = 0, strength: float = 1.0, blend_resolution: int = 0) -> Generator:

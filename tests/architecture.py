@@ -65,7 +65,7 @@ MAY_IMPORT = {
     ),
     "engine.style": (
         *("engine.base", "engine.card", "engine.pack", "engine.models", "engine.surgery"),
-        *("engine.latent", "engine.sefa", "engine.errors"),
+        *("engine.latent", "engine.sefa", "engine.errors", "engine.ops"),
     ),
     "engine.library": (
         *("engine.base", "engine.card", "engine.pack", "engine.style"),

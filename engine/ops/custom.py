@@ -34,6 +34,12 @@ NO_FILTER = [1.0]
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 
 
+def _empty(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Room for a result of `size` in the layout of `x`."""
+    like = {"dtype": x.dtype, "device": x.device, "memory_format": memory_format(x)}
+    return torch.empty((*x.shape[:2], *size), **like)
+
+
 @torch.library.custom_op("stylize::fir_act", mutates_args=(), device_types="cpu")
 def fir_act(
     x: Tensor,
@@ -68,8 +74,8 @@ def fir_act(
 
 
 @fir_act.register_kernel("cuda")
-def _(x, taps, up, down, before, size, scale, bias, noise, slope, gain, clamp):
-    y = x.new_empty((*x.shape[:2], *size), memory_format=memory_format(x))
+def _fir_act_cuda(x, taps, up, down, before, size, scale, bias, noise, slope, gain, clamp):
+    y = _empty(x, size)
     x = x.contiguous(memory_format=memory_format(x))
     scale, bias, noise = (None if t is None else t.contiguous() for t in (scale, bias, noise))
     epilogue = Epilogue(scale, bias, noise, slope, gain, clamp)
@@ -78,8 +84,8 @@ def _(x, taps, up, down, before, size, scale, bias, noise, slope, gain, clamp):
 
 
 @fir_act.register_fake
-def _(x, taps, up, down, before, size, scale, bias, noise, slope, gain, clamp):
-    return x.new_empty((*x.shape[:2], *size)).contiguous(memory_format=memory_format(x))
+def _fir_act_fake(x, taps, up, down, before, size, scale, bias, noise, slope, gain, clamp):
+    return _empty(x, size)
 
 
 def _save_fir_act(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -119,14 +125,14 @@ fir_act.register_autograd(_fir_act_backward, setup_context=_save_fir_act)
 @torch.library.custom_op("stylize::act_grad", mutates_args=(), device_types="cpu")
 def act_grad(grad: Tensor, y: Tensor, slope: float, gain: float, clamp: float | None) -> Tensor:
     """The gradient before the activation, of `grad` after it, where it gave `y` [N, C, H, W]."""
-    factor = torch.where(y > 0, gain, gain * slope).to(grad.dtype)
+    before_act = torch.where(y > 0, grad * gain, grad * (gain * slope))
     if clamp is not None:
-        factor = factor * (y.abs() < clamp)
-    return (grad * factor).contiguous(memory_format=memory_format(y))
+        before_act = before_act * (y.abs() < clamp)
+    return before_act.contiguous(memory_format=memory_format(y))
 
 
 @act_grad.register_kernel("cuda")
-def _(grad, y, slope, gain, clamp):
+def _act_grad_cuda(grad, y, slope, gain, clamp):
     grad = grad.contiguous(memory_format=memory_format(y))
     before_act = torch.empty_like(y)
     epilogue = Epilogue(slope=slope, gain=gain, clamp=clamp)
@@ -135,7 +141,7 @@ def _(grad, y, slope, gain, clamp):
 
 
 @act_grad.register_fake
-def _(grad, y, slope, gain, clamp):
+def _act_grad_fake(grad, y, slope, gain, clamp):
     return torch.empty_like(y).contiguous(memory_format=memory_format(y))
 
 
@@ -163,7 +169,7 @@ def modulate(
 
 
 @modulate.register_kernel("cuda")
-def _(weight, styles, gain, dtype, channels_last):
+def _modulate_cuda(weight, styles, gain, dtype, channels_last):
     layout = torch.channels_last if channels_last else torch.contiguous_format
     y = torch.empty_like(weight, dtype=dtype, memory_format=layout)
     if compute_dtype(dtype) != weight.dtype or styles.dtype != weight.dtype:
@@ -177,7 +183,7 @@ def _(weight, styles, gain, dtype, channels_last):
 
 
 @modulate.register_fake
-def _(weight, styles, gain, dtype, channels_last):
+def _modulate_fake(weight, styles, gain, dtype, channels_last):
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return torch.empty_like(weight, dtype=dtype, memory_format=layout)
 

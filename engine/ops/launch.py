@@ -42,9 +42,9 @@ class Launch:
         return f'extern "C" __global__ void {entry}(const {self.argument} a) {{ {self.body}(a); }}'
 
 
-def kernel_source(file: str) -> str:
-    """The text of a kernel file with what it needs in front; entry points go behind it."""
-    return (KERNELS / "numbers.cuh").read_text("utf-8") + (KERNELS / file).read_text("utf-8")
+def kernel_source(*files: str) -> str:
+    """The text of kernel files with what they need in front; entry points go behind it."""
+    return "".join((KERNELS / file).read_text("utf-8") for file in ("numbers.cuh", *files))
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -121,8 +121,8 @@ def plan_fir_act(
     """
     if len(taps) not in (1, 4) or factors not in FACTORS:
         raise KernelError(
-            f"there is no kernel for {len(taps)} taps, up {factors[0]}, down {factors[1]}; accepted "
-            f"are 4 taps and (up, down) in {FACTORS}: use impl='ref'"
+            f"there is no kernel for {len(taps)} taps, up {factors[0]}, down {factors[1]}; "
+            f"accepted are 4 taps and (up, down) in {FACTORS}: use impl='ref'"
         )
     last = memory_format(y) == torch.channels_last
     filters = len(taps) == 4
