@@ -51,7 +51,7 @@ def modulated_conv2d(
     """
     fused = uses_kernel(fir_name(4, 1, 1) if upsample else "bias_act", impl, x)
     if x.shape[0] == 1:
-        weight, gains = _one_weight(x, weight, styles, impl), None
+        weight, gains = one_weight(x, weight, styles, impl), None
     else:
         gains = demodulation(weight, styles) * GAIN
         if x.dtype == torch.float16:
@@ -115,7 +115,7 @@ def modulated_to_rgb(
     return (rgb.float() + bias).permute(0, 3, 1, 2)
 
 
-def _one_weight(
+def one_weight(
     x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor, impl: Impl
 ) -> torch.Tensor:
     """The weight of a batch of one, in the dtype of `x` and in the layout its convolution wants."""
