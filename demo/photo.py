@@ -71,7 +71,7 @@ def add_setup_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("setup")
     group.add_argument("--packs", metavar="FOLDER", help="look for styles in this folder only")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, mps, or a GPU as in pytorch")
-    group.add_argument("--dtype", metavar="NAME", help="auto, float32 or bfloat16")
+    group.add_argument("--dtype", metavar="NAME", help="auto, float32, bfloat16, on a GPU float16")
     group.add_argument("--yunet", metavar="FILE", help="find faces with this YuNet ONNX file")
     group.add_argument(
         *("--allow-download",),

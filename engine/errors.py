@@ -44,5 +44,9 @@ class TrainingError(StylizeError):
     """A training run that cannot start, resume, or go on."""
 
 
+class KernelError(StylizeError):
+    """A GPU kernel that was asked for and cannot be built or run here."""
+
+
 class Cancelled(StylizeError):
     """The user stopped the job; nothing half-written is left behind."""

@@ -31,6 +31,7 @@ from engine.models.stylegan2 import (
     generator_from_state,
     mapping_from_state,
 )
+from engine.ops.graphs import replayed
 from engine.pack import Pack, State
 from engine.surgery import blend_layers, interpolate
 
@@ -95,9 +96,10 @@ class Style:
             content = content_ws.to(self.base.runtime.device)
             codes = self._codes(content, style_ws, weights)
             network = self.network(path, strength, blend_resolution).synthesis
-            add = as_addition(None if detail is None else detail.to(content.device))
+            detail = None if detail is None else detail.to(content.device)
             if not size:
-                return network(codes, add=add)
+                return replayed(network, codes, detail)
+            add = as_addition(detail)
             features = self._content_features(content, size, add)
             return network(codes, replace={size: features}, add=add)
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
     "engine.latent": ("engine.errors",),
-    "engine.ops": ("engine.ops", "engine.errors"),
+    "engine.ops": ("engine.ops", "engine.errors", "engine.runtime"),
     "engine.models": ("engine.models", "engine.ops", "engine.errors"),
     "engine.sefa": ("engine.errors",),
     "engine.inversion": (
@@ -65,7 +65,7 @@ MAY_IMPORT = {
     ),
     "engine.style": (
         *("engine.base", "engine.card", "engine.pack", "engine.models", "engine.surgery"),
-        *("engine.latent", "engine.sefa", "engine.errors"),
+        *("engine.latent", "engine.sefa", "engine.errors", "engine.ops"),
     ),
     "engine.library": (
         *("engine.base", "engine.card", "engine.pack", "engine.style"),

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 
 from engine.image import read_photo, resize
 from engine.library import StyleLibrary
@@ -44,6 +45,22 @@ def test_what_ships():
             assert (EMBEDDED_PACKS / name / file).stat().st_size <= LARGEST_FILE, file
     sizes = [path.stat().st_size for path in EMBEDDED_PACKS.rglob("*") if path.is_file()]
     assert sum(sizes) <= LARGEST_SUM
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_float16_draws_the_same_to_two_grey_levels(library, batch):
+    """What a GPU computes in when asked to; a CPU can, slowly. bfloat16 does not reach this."""
+    G = library.load("pencil", pick_runtime("cpu", "float32")).base.generator
+    z = torch.randn(batch, G.mapping.z_dim, generator=torch.Generator().manual_seed(0))
+    drawn = []
+    try:
+        with torch.inference_mode():
+            for dtype in (torch.float32, torch.float16):
+                G.synthesis.dtype = dtype
+                drawn.append((G(z, truncation_psi=0.7).clamp(-1, 1) + 1) * 127.5)
+    finally:
+        G.synthesis.dtype = torch.float32
+    assert ((drawn[0].round() - drawn[1].round()).abs() <= 2).float().mean() >= 0.999
 
 
 @pytest.mark.parametrize("name", TWO_PATHS)

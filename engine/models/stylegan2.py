@@ -24,6 +24,10 @@ from engine.ops.upfirdn2d import upsample2d
 Noise = Literal["const", "random", "none"] | Callable[[tuple[int, ...], torch.device], torch.Tensor]
 State = Mapping[str, torch.Tensor]
 
+# Bound on the layers of networks that were trained without one, when they compute in float16: with
+# it no sum of a convolution of 512 channels can leave the format (see `modulated_conv2d`).
+FLOAT16_CLAMP = 512.0
+
 
 def normalize_2nd_moment(x: torch.Tensor) -> torch.Tensor:
     """Divide each row of x [N, C] by its root mean square (PixelNorm)."""
@@ -121,15 +125,16 @@ class SynthesisLayer(nn.Module):
     ) -> torch.Tensor:
         """x [N, in, H, H], w [N, w_dim] -> [N, out, R, R]."""
         scale = 1 / math.sqrt(self.weight[0].numel())  # on the few styles, not the many weights
-        x = modulated_conv2d(
+        bounded = self.conv_clamp is not None or x.dtype != torch.float16
+        return modulated_conv2d(
             x,
             self.weight,
             self.affine(w) * scale,
             bias=self.bias,
             noise=self._noise(x, noise, generator),
             upsample=self.upsample,
+            clamp=self.conv_clamp if bounded else FLOAT16_CLAMP,
         )
-        return clamped(x, self.conv_clamp)
 
     def _noise(
         self, x: torch.Tensor, noise: Noise, generator: torch.Generator | None

@@ -28,21 +28,36 @@ def test_upsampling_keeps_a_constant_inside():
 
 
 def test_fast_functions_follow_the_specification(x):
-    kernel = fir_kernel(1.0, like=x)
-    assert torch.allclose(upsample2d(x), upfirdn2d(x, kernel * 4, up=2, padding=(2, 1)))
-    assert torch.allclose(downsample2d(x), upfirdn2d(x, kernel, down=2, padding=(1, 1)))
+    assert torch.allclose(upsample2d(x), upfirdn2d(x, up=2, padding=(2, 1), gain=4.0))
+    assert torch.allclose(downsample2d(x), upfirdn2d(x, down=2, padding=(1, 1)))
     for padding in ((2, 2), (1, 1), (2, 1)):
-        assert torch.allclose(blur(x, padding, 4.0), upfirdn2d(x, kernel * 4, padding=padding))
+        assert torch.allclose(blur(x, padding, 4.0), upfirdn2d(x, padding=padding, gain=4.0))
+
+
+def test_upfirdn2d_convolves_what_it_spreads():
+    x = torch.tensor([[[[2.0, 3.0]]]])
+    taps = (1.0, 10.0, 100.0)
+    # Along a row 2 0 3 0 becomes 2 20 203 30 300; the single row gives a column of 1 10 100.
+    full = upfirdn2d(x, taps, up=2, padding=(2, 2))
+    assert full[0, 0, :3, :5].tolist() == [[r * v for v in (2, 20, 203, 30, 300)] for r in taps]
+    assert torch.equal(upfirdn2d(x, taps, 2, 2, (2, 2)), full[..., ::2, ::2])
 
 
 def test_negative_padding_crops(x):
-    kernel = torch.ones(1, 1, dtype=x.dtype)
-    assert torch.equal(upfirdn2d(x, kernel, padding=(-1, -1)), x[..., 1:-1, 1:-1])
+    assert torch.equal(upfirdn2d(x, (1.0,), padding=(-1, -1)), x[..., 1:-1, 1:-1])
 
 
 def test_bias_act_known_value():
     out = bias_act(torch.tensor([[1.0, -3.0]]), torch.tensor([1.0, 1.0]))
     assert torch.allclose(out, torch.tensor([[2.0, -0.4]]) * 2**0.5)
+
+
+def test_bias_act_with_everything(x):
+    bias, scale = torch.arange(3.0).double(), torch.full((2, 3), 0.5).double()
+    noise = torch.ones(1, 1, 6, 8).double()
+    out = bias_act(x, bias, scale=scale, noise=noise, gain=2.0, clamp=3.0)
+    before = x / 2 + torch.arange(3.0).reshape(1, 3, 1, 1) + 1
+    assert torch.allclose(out, torch.where(before > 0, before, 0.2 * before).mul(2).clamp(-3, 3))
 
 
 def reference(x, weight, styles, bias, noise, upsample):
@@ -51,14 +66,9 @@ def reference(x, weight, styles, bias, noise, upsample):
     w = weight[None] * styles[:, None, :, None, None]
     w = w * (w.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     if upsample:
-        kernel = fir_kernel(4.0, like=x)
-        rows = [
-            upfirdn2d(
-                F.conv_transpose2d(a[None], b.transpose(0, 1), stride=2), kernel, padding=(1, 1)
-            )
-            for a, b in zip(x, w, strict=True)
-        ]
-        y = torch.cat(rows)
+        pairs = zip(x, w, strict=True)
+        rows = [F.conv_transpose2d(a[None], b.transpose(0, 1), stride=2) for a, b in pairs]
+        y = upfirdn2d(torch.cat(rows), padding=(1, 1), gain=4.0)
     else:
         grouped = w.reshape(-1, i, 3, 3)
         y = F.conv2d(x.reshape(1, -1, height, width), grouped, padding=1, groups=n)
