@@ -208,6 +208,7 @@ def test_nvrtc_says_what_it_does_not_understand():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_nvcc_builds_the_kernels_for_all_gpus(tmp_path):
     """From Turing (sm_75) to Blackwell (sm_120), as far as the nvcc at hand knows them."""
     nvcc = shutil.which("nvcc")
