@@ -3,7 +3,7 @@
 Names, in code and in state dicts, are those of NVIDIA's stylegan2-ada-pytorch. Sizes,
 channels and numbers of layers are read off the weights. Deliberately different: several
 attribute paths in a range of resolutions (AgileGAN, Section 3.3), feature hand-over between
-generators (UI2I-StyleGAN2, Section 3.2), no filter buffers, no compiled operations.
+generators (UI2I-StyleGAN2, Section 3.2), no filter buffers, nothing compiled at import.
 """
 
 import math

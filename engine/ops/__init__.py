@@ -1,1 +1,1 @@
-"""StyleGAN2's primitive operations, in plain PyTorch."""
+"""StyleGAN2's primitive operations: plain PyTorch, and CUDA kernels where they pay."""

@@ -37,9 +37,9 @@ def bias_act(
         KernelError: impl is "cuda" and the kernel cannot run; the message says why.
     """
     if uses_kernel("bias_act", impl, x):
-        from engine.ops.custom import act
+        from engine.ops.custom import Epilogue, act
 
-        return act(x, bias, scale, noise, SLOPE, gain, clamp)
+        return act(x, Epilogue(scale, bias, noise, SLOPE, gain, clamp))
     return bias_act_reference(x, bias, scale, noise, gain=gain, clamp=clamp)
 
 

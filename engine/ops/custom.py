@@ -30,7 +30,7 @@ from engine.ops.nvrtc import launch
 from engine.ops.upfirdn2d import upfirdn2d_reference
 
 NO_FILTER = [1.0]
-# A float32 kernel and its reference differ in the order of sums alone.
+# Of trials, whose results are of order 1: rounding, and the order of sums.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 
 
@@ -208,18 +208,9 @@ def _modulate_backward(ctx: Any, grad: Tensor) -> tuple:
 modulate.register_autograd(_modulate_backward, setup_context=_save_modulate)
 
 
-def act(
-    x: Tensor,
-    bias: Tensor | None,
-    scale: Tensor | None,
-    noise: Tensor | None,
-    slope: float,
-    gain: float,
-    clamp: float | None,
-) -> Tensor:
+def act(x: Tensor, then: Epilogue) -> Tensor:
     """`fir_act` without a filter; see `engine.ops.bias_act.bias_act`."""
-    size = list(x.shape[2:])
-    return fir_act(x, NO_FILTER, 1, 1, 0, size, *_wide(x, scale, bias, noise), slope, gain, clamp)
+    return fir_act(x, NO_FILTER, 1, 1, 0, list(x.shape[2:]), *_operands(x, then))
 
 
 def fir(
@@ -233,16 +224,16 @@ def fir(
     then: Epilogue | None = None,
 ) -> Tensor:
     """`fir_act`, with the filter times `gain`; `then` is what follows, nothing if None."""
-    then = then or Epilogue()
     taps = [tap * math.sqrt(gain) for tap in taps]  # once along each axis
-    operands = _wide(x, then.scale, then.bias, then.noise)
-    activation = (then.slope, then.gain, then.clamp)
-    return fir_act(x, taps, *factors, before, list(size), *operands, *activation)
+    return fir_act(x, taps, *factors, before, list(size), *_operands(x, then or Epilogue()))
 
 
-def _wide(x: Tensor, *operands: Tensor | None) -> list[Tensor | None]:
+def _operands(x: Tensor, then: Epilogue) -> tuple:
+    """The last arguments of `fir_act`."""
     dtype = compute_dtype(x.dtype)
-    return [None if t is None else t.to(dtype) for t in operands]
+    tensors = (then.scale, then.bias, then.noise)
+    wide = (None if t is None else t.to(dtype) for t in tensors)
+    return (*wide, then.slope, then.gain, then.clamp)
 
 
 def disagreement(op: str, x: Tensor) -> str:
@@ -259,8 +250,8 @@ def disagreement(op: str, x: Tensor) -> str:
         accepted = ", ".join(str(d).removeprefix("torch.") for d in CPP_NAMES)
         raise KernelError(f"the tensor is {x.dtype}; kernels take {accepted}")
     call, operands = trial(op, x.dtype, memory_format(x))
-    expected = call(*operands)
-    found = call(*(t.to(x.device) for t in operands)).cpu()
+    expected = call(*(t.double() for t in operands)).double()
+    found = call(*(t.to(x.device) for t in operands)).cpu().double()
     error = (found - expected).abs().max().item()
     if not error <= TOLERANCES[x.dtype]:
         return f"on {x.device} in {x.dtype} it is off by {error:.3g} from plain PyTorch"
@@ -283,8 +274,8 @@ def trial(
         return (lambda w, s: modulate(w, s, 1.0, dtype, last)), weights
     x = draw(2, 16, 8, 12).contiguous(memory_format=layout)
     if op == "bias_act":
-        rest = [draw(16), draw(2, 16), draw(1, 1, 8, 12)]
-        return (lambda *t: act(*t, 0.2, 1.0, 1.5)), [x, *rest]
+        rest = [draw(2, 16), draw(16), draw(1, 1, 8, 12)]
+        return (lambda x, *rest: act(x, Epilogue(*rest, 0.2, 1.0, 1.5))), [x, *rest]
     up, down = factors = next(f for f in FACTORS if fir_name(4, *f) == op)
     size = [n * up // down - 1 for n in (8, 12)]
     return (lambda x: fir(x, (0.1, 0.4, 0.3, 0.2), factors, 1, size)), [x]

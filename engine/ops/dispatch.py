@@ -7,7 +7,6 @@ that says why.
 """
 
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,11 +19,11 @@ from engine.errors import KernelError
 Impl = Literal["auto", "ref", "cuda"]
 IMPLS = ("auto", "ref", "cuda")
 
-# Numbers in the operand from which on `auto` takes the kernel. Reasoned from memory traffic and
+# Numbers in the picture from which on `auto` takes the kernel. Reasoned from memory traffic and
 # the cost of a launch, not measured: no GPU was at hand (docs/kernels.md).
 PAYS_FROM = {
     "bias_act": 1 << 16,
-    "modulate": 1 << 16,
+    "modulate": 1,  # small pictures have large weights
     "upfirdn2d (4 taps, up 1, down 1)": 1 << 12,
     "upfirdn2d (4 taps, up 2, down 1)": 1 << 12,
     "upfirdn2d (4 taps, up 1, down 2)": 1 << 12,
@@ -46,6 +45,7 @@ def uses_kernel(op: str, impl: Impl, x: torch.Tensor) -> bool:
     Args:
         op: a key of PAYS_FROM; there are no kernels for others.
         impl: what the caller asks for; `forced` overrides "auto".
+        x: the picture [N, C, H, W]; kernels are tried once per dtype, device and layout.
 
     Raises:
         KernelError: "cuda" is asked for and cannot be had.
@@ -56,11 +56,13 @@ def uses_kernel(op: str, impl: Impl, x: torch.Tensor) -> bool:
     if impl == "ref" or (impl == "auto" and x.device.type != "cuda"):
         return False
     if impl == "auto":
+        if op not in PAYS_FROM or x.ndim != 4:
+            return False
         impl = _forced.get() or "auto"
     if impl == "auto":
         # A compiler fuses elementwise work by itself, and must not trace through a build.
-        small = x.numel() < PAYS_FROM.get(op, math.inf)
-        return not small and not torch.compiler.is_compiling() and not _refusal(op, x)
+        pays = x.numel() >= PAYS_FROM[op] and not torch.compiler.is_compiling()
+        return pays and not _refusal(op, x)
     if impl == "cuda" and (reason := _refusal(op, x)):
         raise KernelError(f"{op} cannot run with impl='cuda': {reason}; use impl='auto'")
     return impl == "cuda"

@@ -73,8 +73,8 @@ _ACT_FIELDS = (
 _ACT_REALS = ("taps", "slope", "gain", "clamp")
 _MODULATE_FIELDS = ("p_weight", "p_styles", "p_y", "channels", "num_taps")
 _REALS = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
-FirActArguments = {d: _structure(_ACT_FIELDS, _ACT_REALS, r) for d, r in _REALS.items()}
-ModulateArguments = {
+ACT_ARGUMENTS = {d: _structure(_ACT_FIELDS, _ACT_REALS, r) for d, r in _REALS.items()}
+MODULATE_ARGUMENTS = {
     d: _structure(_MODULATE_FIELDS, ("gain", "epsilon"), r) for d, r in _REALS.items()
 }
 
@@ -138,7 +138,7 @@ def plan_fir_act(
         body = f"fir_act<{name}, {factors[0]}, {factors[1]}, {lanes}, {flag}>"
     noise = epilogue.noise
     compute = compute_dtype(y.dtype)
-    arguments = FirActArguments[compute](
+    arguments = ACT_ARGUMENTS[compute](
         *map(_address, (x, y, epilogue.scale, epilogue.bias, noise, saved)),
         *(y.shape[1], *x.shape[2:], *y.shape[2:]),
         before,
@@ -158,7 +158,7 @@ def plan_modulate(
 ) -> Launch:
     """Plan the modulated weight `y` [O, I, k, k] of `weight` (contiguous) and `styles` [I]."""
     last = memory_format(y) == torch.channels_last
-    arguments = ModulateArguments[compute_dtype(y.dtype)](
+    arguments = MODULATE_ARGUMENTS[compute_dtype(y.dtype)](
         *map(_address, (weight, styles, y)),
         weight.shape[1],
         weight.shape[2] * weight.shape[3],

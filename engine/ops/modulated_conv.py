@@ -119,7 +119,7 @@ def one_weight(
     x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor, impl: Impl
 ) -> torch.Tensor:
     """The weight of a batch of one, in the dtype of `x` and in the layout its convolution wants."""
-    if uses_kernel("modulate", impl, weight):
+    if uses_kernel("modulate", impl, x):
         from engine.ops.custom import modulate
 
         return modulate(weight, styles[0], GAIN, x.dtype, not x.is_contiguous())
@@ -161,13 +161,11 @@ def _convolve_fused(
     clamp: float | None,
 ) -> torch.Tensor:
     """The convolution, and all that follows as one pass over its result."""
-    from engine.ops.custom import act, fir
-    from engine.ops.launch import Epilogue
+    from engine.ops.custom import Epilogue, act, fir
 
+    then = Epilogue(gains, bias, noise, SLOPE, 1.0, clamp)
     if not upsample:
-        x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return act(x, bias, gains, noise, SLOPE, 1.0, clamp)
+        return act(F.conv2d(x, weight, padding=weight.shape[-1] // 2), then)
     x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     size = [n - 1 for n in x.shape[2:]]
-    then = Epilogue(gains, bias, noise, SLOPE, 1.0, clamp)
     return fir(x, FIR_TAPS, (1, 1), 1, size, gain=4.0, then=then)
