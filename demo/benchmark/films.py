@@ -13,8 +13,8 @@ from engine.benchmark.machine import peak_memory
 from engine.pipeline import Stylizer
 from motion.benchmark import time_job, time_stages
 
-RATE = 5  # frames a second of the clips: what counts is how many there are
-STAGE_SECONDS = 4.0
+RATE = 2  # frames a second of the clips: what counts is how many there are
+STAGE_SECONDS = 6.0
 
 
 def film_stage_rows(stylizer: Stylizer) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Measure the networks: against their floors, without each optimisation, and as work grows.
 
     python -m engine.benchmark                       # config-f at 1024 px against its floors
+    python -m engine.benchmark profile               # where its time goes
     python -m engine.benchmark variants --resolution 512 --repeat 9
     python -m engine.benchmark growth --out docs/benchmarks/mine
 
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.benchmark import growth, networks, variants
+from engine.benchmark import growth, networks, profile, variants
 from engine.benchmark.figures import save_curves
 from engine.benchmark.machine import describe
 from engine.benchmark.report import Report, Table
@@ -22,7 +23,7 @@ from engine.errors import StylizeError
 from engine.models.stylegan2 import Generator
 from engine.runtime import DTYPES, Runtime, pick_runtime
 
-KINDS = ("floors", "variants", "growth")
+KINDS = ("floors", "profile", "variants", "growth")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIZES = (256, 512, 1024)
 PACK_CHANNELS = {4: 256, 8: 256, 16: 192, 32: 96, 64: 48, 128: 24}  # of the embedded packs
@@ -30,6 +31,8 @@ ABOUT = {
     "floors": "Seconds per picture. On a CPU ratios are of processor seconds, which other programs "
     "hardly disturb. The arithmetic floor is that of all 3x3 convolutions at the speed of a large "
     "matrix product, the memory floor that of every layer's input and output at a copy's speed.",
+    "profile": "Views and shapes cost next to nothing and fill the end of the table. On a CPU "
+    "seconds are of the processor.",
     "variants": "One optimisation switched off at a time, all in turn, per picture.",
     "batch": "A generator as wide as those of the embedded packs; seconds per picture.",
     "size": "config-f, one picture; memory is that of a new process, torch included.",
@@ -56,6 +59,9 @@ def measure(args: argparse.Namespace, runtime: Runtime) -> list[Table]:
     if args.what == "floors":
         rows = networks.rows(args.resolution, *settings)
         return [Table(f"config-f against its floors: {size}", rows, ABOUT["floors"])]
+    if args.what == "profile":
+        rows = profile.rows(args.resolution, *settings)
+        return [Table(f"Where the time goes: {size}", rows, ABOUT["profile"])]
     if args.what == "variants":
         rows = variants.rows(args.resolution, *settings)
         return [Table(f"Each optimisation switched off: {size}", rows, ABOUT["variants"])]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.benchmark import __main__ as command
-from engine.benchmark import growth, networks, variants
+from engine.benchmark import growth, networks, profile, variants
 from engine.benchmark.timing import Timing
 from engine.models.stylegan2 import Generator
 from engine.ops import strips
@@ -29,6 +29,7 @@ def tiny(resolution=16, runtime=RUNTIME):
 def small(monkeypatch):
     monkeypatch.setattr(networks, "network", tiny)
     monkeypatch.setattr(growth, "network", tiny)
+    monkeypatch.setattr(profile, "network", tiny)
     monkeypatch.setattr(networks, "PEAK_SIZE", 16)
     monkeypatch.setattr(networks, "COPY_BYTES", 1024)
 
@@ -90,6 +91,19 @@ def test_variants_are_compared_with_what_ships():
     rows = variants._compared({variants.SHIPPED: shipped, "off": slow}, 2, RUNTIME)
     assert [row["over shipped"] for row in rows] == [1.0, 1.5]
     assert [row["processor seconds"] for row in rows] == [1.0, 1.5]
+
+
+def test_profile_tells_convolutions_apart(small):
+    rows = {row["operation"]: row for row in profile.rows(16, RUNTIME, 2)}
+    calls = {"convolution 3x3": 3, "up-convolution 3x3": 2, "FIR 4x4": 2, "convolution 1x1": 3}
+    assert {name: rows[name]["calls"] for name in calls} == calls
+    assert sum(row["share"] for row in rows.values()) == pytest.approx(1)
+
+
+def test_profile_is_of_one_picture_and_sorted():
+    rows = profile.table_rows({"short": [0.1] * 4, "long": [1.0, 1.0]}, 2)
+    assert [(row["operation"], row["calls"]) for row in rows] == [("long", 1), ("short", 2)]
+    assert [row["seconds"] for row in rows] == pytest.approx([1.0, 0.2])
 
 
 def test_growth_ends_where_memory_does(monkeypatch):
