@@ -20,7 +20,7 @@ from demo.benchmark.pictures import EXAMPLES
 from demo.benchmark.startup import first_picture, help_rows
 from demo.photo import add_setup_arguments, load_stylizer
 from engine.benchmark.figures import save_curves
-from engine.benchmark.machine import describe, peak_memory
+from engine.benchmark.machine import describe, notes, peak_memory
 from engine.benchmark.report import Report, Table
 from engine.errors import StylizeError
 from engine.runtime import pick_runtime
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         curve = CURVES.get(args.what)
         figures = {tables[-1].title: f"{args.what}.png"} if curve else {}
         title = f"What a user waits for: {args.what}"
-        report = Report(title, command, machine, tables, figures=figures)
+        report = Report(title, command, machine, tables, notes(machine), figures)
         if args.out:
             report.write(args.out, args.what)
             for name, file in figures.items():

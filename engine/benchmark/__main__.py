@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine.benchmark import growth, networks, profile, variants
 from engine.benchmark.figures import save_curves
-from engine.benchmark.machine import describe
+from engine.benchmark.machine import describe, notes
 from engine.benchmark.report import Report, Table
 from engine.errors import StylizeError
 from engine.models.stylegan2 import Generator
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             ["python -m engine.benchmark", *(sys.argv[1:] if argv is None else argv)]
         )
         figures = {"Cost of a picture": f"{args.what}.png"} if args.what == "growth" else {}
-        report = Report(f"Networks: {args.what}", command, machine, tables, figures=figures)
+        title = f"Networks: {args.what}"
+        report = Report(title, command, machine, tables, notes(machine), figures)
         if args.out:
             report.write(args.out, args.what)
             for file in figures.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def describe(runtime: Runtime) -> dict[str, Any]:
         "load average": [round(load, 1) for load in os.getloadavg()] if has_load else None,
         "large pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
     }
+
+
+def notes(machine: Mapping[str, Any]) -> list[str]:
+    """Return what to know before the numbers: that other programs ran, if there were many."""
+    load = max(machine["load average"] or [0])
+    if load <= machine["processors"]:
+        return []
+    return [
+        f"Taken under load: up to {load} programs wanted the {machine['processors']} processors. "
+        "Seconds by the clock hold their time too; processor seconds are this program's own."
+    ]
 
 
 def processor_name(cpuinfo: Path = _PROCESSORS) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.benchmark.machine import describe, peak_memory, processor_name
+from engine.benchmark.machine import describe, notes, peak_memory, processor_name
 from engine.runtime import pick_runtime
 
 
@@ -26,3 +26,10 @@ def test_peak_memory_is_in_megabytes(tmp_path):
     file.write_text("Name:\tpython\nVmHWM:\t  500000 kB\n")
     assert peak_memory(file) == pytest.approx(512)
     assert peak_memory(tmp_path / "absent") is None
+
+
+def test_load_is_told_where_there_is_more_than_fits():
+    assert notes({"processors": 2, "load average": [1.9, 1.0, 0.5]}) == []
+    assert notes({"processors": 2, "load average": None}) == []
+    [note] = notes({"processors": 2, "load average": [9.0, 14.5, 3.0]})
+    assert "up to 14.5 programs wanted the 2 processors" in note
