@@ -12,6 +12,7 @@ On a GPU the convolution is cuDNN's; its weights are folded by one kernel, and a
 import torch
 import torch.nn.functional as F
 
+from engine.ops import strips
 from engine.ops.bias_act import GAIN, SLOPE, clamped, leaky_relu_
 from engine.ops.dispatch import Impl, fir_name, uses_kernel
 from engine.ops.upfirdn2d import FIR_TAPS, blur
@@ -145,6 +146,12 @@ def _convolve(
 ) -> torch.Tensor:
     if not upsample:
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    if strips.pays(x, weight):
+        return strips.in_strips(_up_convolve, x, weight, bias)
+    return _up_convolve(x, weight, bias)
+
+
+def _up_convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     # [I, O, k, k], not flipped; H -> 2 H + 1, which the FIR brings to 2 H
     x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     return blur(x, (1, 1), gain=4.0, bias=bias, impl="ref")

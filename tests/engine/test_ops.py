@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from engine.ops import strips
 from engine.ops.bias_act import bias_act
 from engine.ops.modulated_conv import modulated_conv2d, modulated_to_rgb
 from engine.ops.upfirdn2d import blur, downsample2d, fir_kernel, upfirdn2d, upsample2d
@@ -119,3 +120,36 @@ def test_inference_does_not_touch_its_input():
     with torch.no_grad():
         modulated_conv2d(x, torch.randn(4, 4, 3, 3), torch.ones(1, 4), bias=torch.zeros(4))
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("height", [1, 7, 16])
+@pytest.mark.parametrize("n", [1, 2])
+def test_strips_give_the_same_numbers(monkeypatch, n, height):
+    """Cut after any row, and also where the last strip has fewer rows than the others."""
+    g = torch.Generator().manual_seed(height)
+    shapes = [(n, 5, height, 6), (4, 5, 3, 3), (n, 5), (4,), (1, 1, 2 * height, 12)]
+    x, weight, styles, bias, noise = (
+        torch.randn(s, dtype=torch.float64, generator=g) for s in shapes
+    )
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    def call():
+        return modulated_conv2d(x, weight, styles, bias=bias, noise=noise, upsample=True)
+
+    whole = call()
+    monkeypatch.setattr(strips, "LARGE", 0)
+    for rows in (1, 3, 5):
+        monkeypatch.setattr(strips, "STRIP", rows * strips._row_bytes(x, weight))
+        assert strips.pays(x, weight)
+        assert torch.allclose(call(), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_strips_are_for_large_pictures_without_a_gradient(monkeypatch):
+    x, weight = torch.zeros(1, 4, 8, 8), torch.zeros(4, 4, 3, 3)
+    assert not strips.pays(x, weight)  # small
+    monkeypatch.setattr(strips, "LARGE", 0)
+    assert strips.pays(x, weight)
+    assert not strips.pays(x.to("meta"), weight)
+    assert not strips.pays(x, weight.requires_grad_())
+    with torch.no_grad():
+        assert strips.pays(x, weight)

@@ -1,0 +1,1 @@
+"""How fast photos, films and the page's start are, measured as a user meets them."""

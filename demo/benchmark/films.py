@@ -1,0 +1,51 @@
+"""Films end to end, as `motion.benchmark` measures them: by stage, and as clips become longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from demo.benchmark.pictures import make_clip
+from engine.benchmark.machine import peak_memory
+from engine.pipeline import Stylizer
+from motion.benchmark import time_job, time_stages
+
+RATE = 2  # frames a second of the clips: what counts is how many there are
+STAGE_SECONDS = 6.0
+
+
+def film_stage_rows(stylizer: Stylizer) -> list[dict[str, Any]]:
+    """Return a row per stage of a film at 480 px: medians on one thread."""
+    with TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder) / "clip.mp4", STAGE_SECONDS, RATE)
+        stages = time_stages(stylizer, clip, STAGE_SECONDS)
+    return [{"stage": name, "ms a frame": 1000 * seconds} for name, seconds in stages.items()]
+
+
+def length_rows(stylizer: Stylizer, lengths: Sequence[float]) -> list[dict[str, Any]]:
+    """Return a row per length of a clip at 480 px, the shortest first.
+
+    Memory is the most this process had so far, so it grows down the rows or not at all.
+    """
+    made = []
+    for seconds in sorted(lengths):
+        with TemporaryDirectory() as folder:
+            clip = make_clip(Path(folder) / "clip.mp4", seconds, RATE)
+            processor = time.process_time()
+            rate = time_job(stylizer, clip, seconds)
+            processor = time.process_time() - processor
+        frames = round(seconds * RATE)
+        made.append(
+            {
+                "clip seconds": seconds,
+                "frames": frames,
+                "seconds": frames / rate,
+                "frames a second": rate,
+                "processor seconds": processor,
+                "MB at most": peak_memory(),
+            }
+        )
+    return made
