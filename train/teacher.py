@@ -74,7 +74,9 @@ def face_filling(side: int, margin: int) -> Face:
 
 
 def _drawings(stylizer: Stylizer, photos: ImageSet) -> Iterator[np.ndarray]:
-    for photo in tqdm(photos.images, desc="teacher", unit="img", mininterval=5, disable=rank() != 0):
+    for photo in tqdm(
+        photos.images, desc="teacher", unit="img", mininterval=5, disable=rank() != 0
+    ):
         yield teach(stylizer, photo.permute(1, 2, 0).numpy())
 
 
