@@ -90,6 +90,8 @@ CSS = """
 .running progress::-webkit-progress-bar { background: var(--border-color-primary); }
 .running progress::-webkit-progress-value { background: var(--color-accent); }
 .running progress::-moz-progress-bar { background: var(--color-accent); }
+.camera { margin: 0; } .camera img { width: 100%; height: auto; max-height: 480px;
+  object-fit: contain; border-radius: var(--radius-lg); }
 .film video { max-height: 480px; }
 .outcome:has(.running) > .stage-empty, .outcome:has(.film video) > .stage-empty,
 .live:not(:has(.running)),

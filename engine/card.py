@@ -22,6 +22,7 @@ DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, [w_dim, w_dim]
 STYLE_ENCODER_FILE = "style_encoder.safetensors"  # BlendGAN: picture -> style code
 STYLE_MAPPING_FILE = "style_mapping.safetensors"  # BlendGAN: style code -> w
 BLEND_FILE = "blend.safetensors"  # BlendGAN: `face_weights` [L]
+STUDENT_FILE = "student.safetensors"  # photo crop -> stylized crop in one small network
 KINDS = ("base", "blended", "swapped")
 ENCODER_SPACES = {"z+": "zplus", "z": "z", "w+": "wplus", "w": "w"}
 FRAMINGS = ("ffhq", "center")

@@ -25,6 +25,7 @@ ENGINE_PARTS = (
     *("engine.detect", "engine.checkpoints", "engine.card", "engine.pack", "engine.eight_bits"),
     *("engine.catalogue", "engine.download", "engine.importing"),
     *("engine.base", "engine.style", "engine.library", "engine.portraits", "engine.reference"),
+    *("engine.live", "engine.exporting"),
 )
 MAY_IMPORT = {
     "engine": ENGINE_PARTS,
@@ -67,6 +68,15 @@ MAY_IMPORT = {
         *("engine.base", "engine.card", "engine.pack", "engine.models", "engine.surgery"),
         *("engine.latent", "engine.sefa", "engine.errors", "engine.ops"),
     ),
+    "engine.live": (
+        *("engine.base", "engine.card", "engine.image", "engine.models", "engine.runtime"),
+        "engine.style",
+    ),
+    "engine.exporting": (
+        *("engine.exporting", "engine.base", "engine.card", "engine.errors", "engine.image"),
+        *("engine.latent", "engine.live", "engine.models", "engine.ops", "engine.pack"),
+        "engine.style",
+    ),
     "engine.library": (
         *("engine.base", "engine.card", "engine.pack", "engine.style"),
         *("engine.runtime", "engine.errors"),
@@ -92,7 +102,7 @@ INSTALLED_AS = {
     **{"skimage": "scikit-image", "sklearn": "scikit-learn", "c2pa": "c2pa-python"},
 }
 # Used where they are installed; tests need them, users do not.
-OPTIONAL = {"c2pa-python"}
+OPTIONAL = {"c2pa-python", "onnx", "onnxruntime", "onnxscript"}
 # The GPU machine that trains has none of these.
 ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 

@@ -5,6 +5,7 @@ python -m demo.doctor show comic             # what is this style, and may I sel
 python -m demo.doctor list                   # public weights, with size and licence
 python -m demo.doctor fetch e4e-ffhq         # one of them onto this machine
 python -m demo.doctor import file.pt ...     # foreign weights into a style pack
+python -m demo.doctor export comic --to out  # ONNX files for programs without PyTorch
 python -m demo.doctor verify me.png          # what does this file say about how it was made?
 """
 
@@ -19,6 +20,7 @@ from engine.card import FRAMINGS
 from engine.errors import StylizeError
 
 FAILED, INTERRUPTED = 1, 130
+NUMBER_FORMATS = ("float32", "float16", "int8-weights", "int8-dynamic", "int8-static")
 ABOUT = "Say whether this machine can stylize, and with what."
 EPILOG = """\
 examples:
@@ -27,6 +29,7 @@ examples:
   python -m demo.doctor list               public weights, with size and licence
   python -m demo.doctor fetch e4e-ffhq     one of them onto this machine
   python -m demo.doctor import file.pt     foreign weights into a style pack
+  python -m demo.doctor export comic --to out  ONNX files for programs without PyTorch
   python -m demo.doctor verify me.png      what does this file say about how it was made?
 
 exit codes: 0 it worked (alone: stylizing works here), 1 it did not, 2 wrong arguments
@@ -77,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_folder(fetch)
     fetch.set_defaults(run=_fetch)
     _add_import(commands)
+    _add_export(commands)
     checking = _formatted(commands.add_parser, "verify", help="read how files were made")
     checking.add_argument("files", metavar="FILE", nargs="+", help="pictures or clips")
     checking.set_defaults(run=_verify)
@@ -119,6 +123,23 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_import)
 
 
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    parser = _formatted(commands.add_parser, "export", help="write a pack as ONNX files")
+    parser.add_argument("pack", metavar="PACK", help="name of a style or base, or ./folder")
+    parser.add_argument("--to", metavar="FOLDER", required=True, help="where the files go")
+    parser.add_argument(
+        *("--variants",),
+        nargs="+",
+        choices=NUMBER_FORMATS,
+        metavar="FORMAT",
+        help=f"of {', '.join(NUMBER_FORMATS)} (default: the first three)",
+    )
+    parser.add_argument(
+        "--packs", metavar="FOLDER", default=argparse.SUPPRESS, help="look in this folder only"
+    )
+    parser.set_defaults(run=_export)
+
+
 def _formatted(make, *names: str, **settings) -> argparse.ArgumentParser:
     return make(*names, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
@@ -158,6 +179,12 @@ def _import(arguments: argparse.Namespace) -> int:
     from demo.doctor.imports import import_files
 
     return import_files(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from demo.doctor.export import export
+
+    return export(arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

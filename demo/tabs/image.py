@@ -25,6 +25,7 @@ from demo.tabs import image_marking as marking
 from demo.tabs.image_batch import Batch
 from demo.tabs.image_grids import Grids
 from demo.tabs.image_parts import WELCOME, Parts, build_parts
+from demo.tabs.live import LivePart
 from demo.tabs.pieces import GPU, LAST, LIGHT, follow
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, PickedSample, Visit
@@ -43,6 +44,7 @@ class ImageTab:
     def __init__(self, studio: Studio, stops: Stops) -> None:
         self.studio = studio
         self.parts: Parts = build_parts(studio)
+        self.live = LivePart(studio, self.parts.style)
         self.grids = Grids(studio, self.parts, self._options)
         self.batch = Batch(studio, self.parts, stops, self._options)
         self._connect()

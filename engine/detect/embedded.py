@@ -71,6 +71,13 @@ class EmbeddedDetector:
             tries.append([turned_back(face, turns, height, width) for face in found])
         return max(tries, key=_best_score)
 
+    def look_again(self, rgb: np.ndarray, faces: list[Face]) -> list[Face]:
+        """Locate faces anew that were seen a moment ago; those that left are left out.
+
+        A tenth of the work of a search: for live pictures. Boxes stay as they were.
+        """
+        return [f for f in self._second_look(rgb, faces) if f.score >= self.threshold]
+
     def _search(self, rgb: np.ndarray) -> list[Face]:
         long_side = max(rgb.shape[:2])
         faces, last = self._look(rgb, self.SIZES), self.SIZES[0]
@@ -87,8 +94,7 @@ class EmbeddedDetector:
         sizes = sorted({min(size, long_side) for size in sizes}, reverse=True)
         parts = [self._propose(rgb, size) for size in sizes]
         joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        faces = Proposals(*joined).faces()
-        return [f for f in self._second_look(rgb, faces) if f.score >= self.threshold]
+        return self.look_again(rgb, Proposals(*joined).faces())
 
     def _propose(self, rgb: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the network proposes for the photo shrunk to a long side: scores, boxes, points."""
