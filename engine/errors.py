@@ -44,5 +44,9 @@ class TrainingError(StylizeError):
     """A training run that cannot start, resume, or go on."""
 
 
+class OutOfMemory(StylizeError):
+    """Memory ran out, on whatever device; the same with less at a time may work."""
+
+
 class Cancelled(StylizeError):
     """The user stopped the job; nothing half-written is left behind."""

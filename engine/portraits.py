@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.align import AlignedFace, align, face_quad, quad_to_matrix
-from engine.base import Base
+from engine.base import Base, Codes
 from engine.detect import Face
 from engine.errors import ImageError
 from engine.image import resize, to_tensor
@@ -54,13 +54,28 @@ def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait
         PackError: the base has no encoder into `space`.
         ImageError: the face lies outside of the photo.
     """
+    return encode_faces([(rgb, face)], base, space)[0]
+
+
+def encode_faces(seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str) -> list[Portrait]:
+    """Encode faces, each with the picture it was seen in, in one call of the network.
+
+    Raises what `encode_face` raises.
+    """
     size = base.encoder_into(space).input_size
-    aligned = frame(rgb, face, base, max(size, base.generator.resolution))
+    frame_size = max(size, base.generator.resolution)
+    aligned = [frame(rgb, face, base, frame_size) for rgb, face in seen]
+    crops = np.stack([resize(one.crop, size, size) for one in aligned])
+    portraits = []
     with memory_guard(base.runtime), torch.inference_mode():
-        codes = base.encode(to_tensor(resize(aligned.crop, size, size)), space)
-        attributes = base.attributes(codes)
-    values = (codes.ws, codes.mu, codes.logvar, space, base.sha256, attributes)
-    return Portrait(aligned, face.landmarks, *values)
+        together = base.encode(to_tensor(crops), space)
+        for index, (_, face) in enumerate(seen):
+            values = (together.ws, together.mu, together.logvar)
+            own = Codes(*(None if x is None else x[index : index + 1].clone() for x in values))
+            rest = (space, base.sha256, base.attributes(own))
+            one = (aligned[index], face.landmarks, own.ws, own.mu, own.logvar)
+            portraits.append(Portrait(*one, *rest))
+    return portraits
 
 
 def frame(rgb: np.ndarray, face: Face, base: Base, size: int) -> AlignedFace:

@@ -1,5 +1,6 @@
 """The detector that ships with the project: our own network, trained by train.detector."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,15 @@ class EmbeddedDetector:
             found = self._look(np.ascontiguousarray(np.rot90(rgb, turns)), self.SIZES)
             tries.append([turned_back(face, turns, height, width) for face in found])
         return max(tries, key=_best_score)
+
+    def again(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Face]:
+        """Look at faces of uint8 [H, W, 3] where they are thought to be, as in the next frame.
+
+        A tenth of the time of a search, and it finds nobody new. Returns those that still are
+        faces, with the landmarks and scores of now; boxes stay as they are given.
+        """
+        again = self._second_look(rgb, [replace(face, score=1.0) for face in faces])
+        return [face for face in again if face.score >= self.threshold]
 
     def _search(self, rgb: np.ndarray) -> list[Face]:
         long_side = max(rgb.shape[:2])
