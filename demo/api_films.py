@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,16 @@ def stylize_video(
 
     Raises StylizeError, also where there is no face in the clip.
     """
-    clip = probe(_given(source, "clip"), WEB)
-    last = float(end) or clip.seconds
-    if last - float(start) > MOST_SECONDS:
+    clip, start, end = probe(_given(source, "clip"), WEB), _second(start=start), _second(end=end)
+    last = end or clip.seconds
+    if last - start > MOST_SECONDS:
         raise OptionError(
-            f"the film would have {last - float(start):.0f} s; up to {MOST_SECONDS} s are made "
-            "here: change start or end"
+            f"the film would have {last - start:.0f} s; up to {MOST_SECONDS} s are made here: "
+            "change start or end"
         )
     stylizer, result = studio.stylizer(style), _new_file(f"stylized-{style}.mp4")
-    span = {"start": float(start), "end": float(end) or None}
-    outcome = run(Job(clip.path, result, options, temporal, **span, limits=WEB), stylizer)
+    job = Job(clip.path, result, options, temporal, start=start, end=end or None, limits=WEB)
+    outcome = run(job, stylizer)
     if outcome.num_untouched == outcome.frames:
         result.unlink()
         raise StylizeError(
@@ -106,6 +107,20 @@ def _given(path: str | None, what: str) -> str:
     if path is None:
         raise MediaError(f"no {what} was sent; send one as a file")
     return path
+
+
+def _second(**named: Any) -> float:
+    """Read one named argument as seconds; clients may send anything."""
+    ((name, value),) = named.items()
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise OptionError(
+            f"{name} is {value!r}; a number of seconds, 0 or more, is accepted: change {name}"
+        )
+    return seconds
 
 
 def _new_file(name: str) -> Path:

@@ -12,7 +12,10 @@ from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 AUTOMATIC = ""  # the value of "the style decides": a radio button cannot hold None
 LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
-    "color": ("Colours", {"style": "Of the style", "keep": "Of the photo"}),
+    "color": (
+        "Colours",
+        {"style": "Of the style", "keep": "Of the photo", "skin": "Skin of the photo"},
+    ),
     "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
     "transfer": ("Movement", {"relative": "As theirs, own shape", "absolute": "Theirs, shape too"}),
     "start": ("Measured from", {"best": "The most similar frame", "first": "The first frame"}),

@@ -212,7 +212,7 @@ def _make_all(films: Sequence[tuple[Job, Stylizer]], arguments: argparse.Namespa
                 continue
             try:
                 if not arguments.resume:
-                    job.folder.remove()
+                    _forget(job)
                 outcome = make_film(job, stylizer, should_stop)
             except StylizeError as error:
                 print(f"failed: {job.source}: {error}", file=sys.stderr)
@@ -229,6 +229,14 @@ def _make_all(films: Sequence[tuple[Job, Stylizer]], arguments: argparse.Namespa
     if failed:
         return SOME_FAILED
     return NO_FACE if written and not has_faces else SUCCESS
+
+
+def _forget(job: Job) -> None:
+    """Drop what an earlier run has done; StylizeError where one is still at it."""
+    folder = job.folder
+    if folder.folder.exists():
+        with folder.locked():
+            folder.remove()
 
 
 def is_finished(job: Job) -> bool:

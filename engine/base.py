@@ -120,7 +120,7 @@ class Base:
         return self.encoders[space]
 
     def encode(self, image: Tensor, space: str) -> Codes:
-        """Encode a picture [1, 3, S, S] in [-1, 1] of the encoder's size; raises PackError."""
+        """Encode pictures [N, 3, S, S] in [-1, 1] of the encoder's size; raises PackError."""
         encoder, mapping = self.encoder_into(space), self.generator.mapping
         num_ws = self.generator.num_ws
         with torch.inference_mode():

@@ -48,5 +48,9 @@ class KernelError(StylizeError):
     """A GPU kernel that was asked for and cannot be built or run here."""
 
 
+class OutOfMemory(StylizeError):
+    """Memory ran out, on whatever device; the same with less at a time may work."""
+
+
 class Cancelled(StylizeError):
     """The user stopped the job; nothing half-written is left behind."""

@@ -87,8 +87,8 @@ class StylizeOptions(Options):
     color: str = option(
         "style",
         "Colour",
-        "colours of the style, or keep those of the photo",
-        choices=("style", "keep"),
+        "colours of the style, keep those of the photo, or keep its skin tone only",
+        choices=("style", "keep", "skin"),
     )
     output_size: int = option(
         0,

@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine.align import paste
 from engine.base import Base
-from engine.color import match_color
-from engine.detect import Detector, Face, choose_detector
+from engine.detect import Detector, Face, LooksAgain, choose_detector
 from engine.errors import Cancelled, ImageError, StylizeError
 from engine.image import resize, to_tensor, to_uint8
 from engine.latent import map_zplus, reparameterize, truncate
 from engine.library import StyleLibrary
+from engine.likeness import picture_distance
 from engine.options import StylizeOptions
 from engine.portraits import Portrait, central_square, encode_face, is_usable
 from engine.reference import reference_codes
@@ -35,7 +34,6 @@ __all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_dis
 
 ShouldStop = Callable[[], bool]
 Distance = Callable[[Tensor, Tensor], Tensor]
-SMALLEST_SCALE = 16
 
 
 class Stylizer:
@@ -77,9 +75,23 @@ class Stylizer:
         _check_photo(rgb)
         if self.style.base.pack.card.framing != "ffhq":
             return [central_square(rgb)]
-        detector = self._detector or _detector_of(self.style.base)
+        detector = self._finder()
         with memory_guard(self.runtime):
             return [face for face in detector(rgb) if is_usable(face, rgb)]
+
+    def detect_again(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Face] | None:
+        """Return which of the faces of the frame before are still there, where they are now.
+
+        Much faster than `detect`; None where the detector can only search.
+        """
+        detector = self._finder()
+        if not isinstance(detector, LooksAgain):
+            return None
+        with memory_guard(self.runtime):
+            return [face for face in detector.again(rgb, faces) if is_usable(face, rgb)]
+
+    def _finder(self) -> Detector:
+        return self._detector or _detector_of(self.style.base)
 
     def encode(
         self,
@@ -140,8 +152,8 @@ class Stylizer:
             for ws in self._codes(portrait, options):
                 _stop_if_asked(should_stop)
                 code = self._variation(ws, options) if style_ws is None else style_ws
-                pictures.append(to_uint8(self.style.synthesize(ws, code, **settings))[0])
-        return np.stack(pictures)
+                pictures.append(to_uint8(self.style.synthesize(ws, code, **settings)))
+        return np.concatenate(pictures)
 
     def look(self, portrait: Portrait, options: StylizeOptions) -> Tensor:
         """Return the code of `options.variation` for `style_ws`, [1, L, w_dim] on the CPU.
@@ -172,6 +184,7 @@ class Stylizer:
         for portrait, crop in zip(portraits, crops, strict=True):
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
+            crop = portrait.recolored(crop, "skin") if options.color == "skin" else crop
             to_crop = portrait.face.photo_to(len(crop))
             picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
         picture = picture.copy() if picture is rgb else picture
@@ -179,9 +192,7 @@ class Stylizer:
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
-        if options.color == "keep":
-            photo = resize(portrait.face.crop, len(rendered), len(rendered))
-            rendered = match_color(rendered, rendered, photo, np.ones(photo.shape[:2]))
+        rendered = portrait.recolored(rendered, options.color)
         return resize(rendered, *fitted_size(*rendered.shape[:2], options.output_size))
 
     def __call__(
@@ -259,20 +270,6 @@ class Stylizer:
             x = to_tensor(pictures).to(self.runtime.device)
             rows = [self._distance(x[i : i + 1].expand_as(x), x) for i in range(len(x))]
             return int(torch.stack(rows).float().mean(dim=1).argmin())
-
-
-def picture_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Compare pictures [N, 3, H, W] in [-1, 1]: L1 of pixels and gradients over scales, [N].
-
-    A stand-in for a perceptual network, which the embedded packs do not carry.
-    """
-    total = torch.zeros(len(a), device=a.device)
-    while min(a.shape[2:]) >= SMALLEST_SCALE:
-        difference = a.float() - b.float()
-        rows, columns = difference.diff(dim=2), difference.diff(dim=3)
-        total += sum(x.abs().mean(dim=(1, 2, 3)) for x in (difference, rows, columns))
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    return total
 
 
 def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from engine.align import AlignedFace, align, face_quad, quad_to_matrix
-from engine.base import Base
+from engine.base import Base, Codes
+from engine.color import keep_skin, match_color
 from engine.detect import Face
 from engine.errors import ImageError
 from engine.image import resize, to_tensor
@@ -52,6 +53,13 @@ class Portrait:
         """Return a share 0..1 of the detail (none fits the average face); None: nothing to add."""
         return share * self.detail if self.detail is not None and share else None
 
+    def recolored(self, drawn: np.ndarray, color: str) -> np.ndarray:
+        """Give a drawing of it, uint8 [R, R, 3], colours ("keep") or skin tone ("skin") of it."""
+        photo = resize(self.face.crop, len(drawn), len(drawn))
+        if color == "keep":
+            return match_color(drawn, drawn, photo, np.ones(photo.shape[:2]))
+        return keep_skin(drawn, photo) if color == "skin" and len(self.landmarks) else drawn
+
 
 def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait:
     """Frame one face of uint8 RGB [H, W, 3] as the base draws it, and encode it.
@@ -60,15 +68,45 @@ def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait
         PackError: the base has no encoder into `space`.
         ImageError: the face lies outside of the photo.
     """
-    size, resolution = base.encoder_into(space).input_size, base.generator.resolution
-    aligned = frame(rgb, face, base, max(size, resolution))
-    seen, drawn = (to_tensor(resize(aligned.crop, side, side)) for side in (size, resolution))
+    return encode_faces([(rgb, face)], base, space)[0]
+
+
+def encode_faces(
+    seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str, *, with_detail: bool = True
+) -> list[Portrait]:
+    """Encode faces, each with the picture it was seen in, in one call of the network.
+
+    Without detail their `detail` is None: `read_detail` adds it to codes that have been changed.
+    Raises what `encode_face` raises.
+    """
+    size = base.encoder_into(space).input_size
+    frame_size = max(size, base.generator.resolution)
+    aligned = [frame(rgb, face, base, frame_size) for rgb, face in seen]
+    portraits = []
     with memory_guard(base.runtime), torch.inference_mode():
-        codes = base.encode(seen, space)
-        attributes = base.attributes(codes)
-        detail = base.detail(drawn, codes.ws)
-    values = (codes.ws, codes.mu, codes.logvar, space, base.sha256, attributes)
-    return Portrait(aligned, face.landmarks, *values, detail=detail)
+        together = base.encode(_crops(aligned, size), space)
+        for index, (_, face) in enumerate(seen):
+            values = (together.ws, together.mu, together.logvar)
+            own = Codes(*(None if x is None else x[index : index + 1].clone() for x in values))
+            rest = (space, base.sha256, base.attributes(own))
+            one = (aligned[index], face.landmarks, own.ws, own.mu, own.logvar)
+            portraits.append(Portrait(*one, *rest))
+        if with_detail and portraits:
+            detail = read_detail(portraits, base)
+            if detail is not None:
+                pairs = zip(portraits, detail.split(1), strict=True)
+                portraits = [replace(portrait, detail=own.clone()) for portrait, own in pairs]
+    return portraits
+
+
+def read_detail(portraits: Sequence[Portrait], base: Base) -> Tensor | None:
+    """Return what the crops of portraits show beyond their codes, [N, C, R / 8, R / 8] or None."""
+    crops = _crops([portrait.face for portrait in portraits], base.generator.resolution)
+    return base.detail(crops, torch.cat([portrait.ws for portrait in portraits]))
+
+
+def _crops(aligned: Sequence[AlignedFace], size: int) -> Tensor:
+    return to_tensor(np.stack([resize(one.crop, size, size) for one in aligned]))
 
 
 def frame(rgb: np.ndarray, face: Face, base: Base, size: int) -> AlignedFace:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from engine.errors import OptionError, StylizeError
+from engine.errors import OptionError, OutOfMemory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CGROUP = Path("/sys/fs/cgroup")
@@ -101,14 +101,14 @@ def free_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_guard(runtime: Runtime) -> Iterator[None]:
-    """Turn running out of memory, on whatever device, into a StylizeError with a remedy."""
+    """Turn running out of memory, on whatever device, into OutOfMemory with a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         free_memory(runtime.device)
-        raise StylizeError(
+        raise OutOfMemory(
             f"out of memory on {runtime.device}; choose fewer samples, use a smaller photo, "
             "close other programs, or set STYLIZE_DEVICE=cpu"
         ) from error

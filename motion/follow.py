@@ -28,7 +28,7 @@ def gray_of(rgb: np.ndarray) -> np.ndarray:
 
 def movement(
     before: np.ndarray, now: np.ndarray, box: np.ndarray, scale: float = 1.0
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Return the similarity [3, 3] float64 that takes points of a face from before to now.
 
     Args:
@@ -37,7 +37,7 @@ def movement(
         scale: of these pictures, as a part of the frame.
 
     Returns:
-        The identity where too few points agree.
+        None where too few points agree.
     """
     box = (box + 0.5) * scale - 0.5
     inside = (np.arange(GRID) + 0.5) / GRID
@@ -49,13 +49,13 @@ def movement(
     height, width = now.shape
     kept = (status[:, 0] == 1) & ((found >= 0) & (found < (width, height))).all(axis=(1, 2))
     tolerance = max(INLIER * float(np.sqrt((box[2:] - box[:2]).prod())), 0.3)
-    matrix = np.eye(3)
     if kept.sum() < FEWEST:
-        return matrix
+        return None
     settings = {"method": cv2.RANSAC, "ransacReprojThreshold": tolerance}
     fitted, inliers = cv2.estimateAffinePartial2D(points[kept], found[kept], **settings)
-    if fitted is not None and inliers.sum() >= FEWEST:
-        matrix[:2] = fitted
+    if fitted is None or inliers.sum() < FEWEST:
+        return None
+    matrix = np.vstack([fitted, [0, 0, 1]])
     to_gray = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
     return np.linalg.inv(to_gray) @ matrix @ to_gray
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from motion.film import Cut, Film
-from motion.job_folder import JobFolder, file_sha256
+from motion.job_folder import JobFolder, State, file_sha256
+from motion.means import clip_means
 from motion.media import Clip, Limits, keeps_alpha, probe
 from motion.person import Look
 from motion.stages import Source, drawn
 from motion.stream import kept_threads
 from motion.temporal import Stabilizer, StylizedFrame, TemporalOptions
 
-JOB_VERSION = 1
+JOB_VERSION = 2
 RATE_WINDOW = 60  # frames over which the speed is measured
 
 ShouldStop = Callable[[], bool]
@@ -158,37 +160,48 @@ def run(
 
     Raises:
         MediaError: a clip that cannot be read or is refused, a full disk.
-        OptionError: the folder holds a job with other options or another input.
-        StylizeError: out of memory.
+        OptionError: the folder holds a job with other options or another input, or is in use.
+        OutOfMemory: for a single face.
     """
     started = time.perf_counter()
-    clip, stabilizer = _probed(job), _stabilizer(job, stylizer)
-    state = job.folder.open(job.identity(stylizer))
-    film = Film(
-        *(job.folder, state, job.source, job.result),
-        start=job.start,
-        end=job.end,
-        lossless=job.lossless,
-        alpha=clip.has_alpha and keeps_alpha(job.result, lossless=job.lossless),
-    )
-    meter = _Meter(num_frames(job, clip), state.written)
-    source = _source(job, state.written)
-    if state.stabilizer:
-        stabilizer.restore(state.stabilizer)
-    try:
-        with kept_threads(), closing(drawn(source, stabilizer)) as items:
-            is_complete = _write(items, film, meter, on_progress, should_stop)
-        film.finish(is_complete=is_complete, keep_folder=job.keep_folder)
-    except StylizeError as error:
-        raise film.rescue(error) from error
-    except BaseException:
-        film.abandon()
-        raise
+    clip, stabilizer, folder = _probed(job), _stabilizer(job, stylizer), job.folder
+    with folder.locked():
+        state = folder.open(job.identity(stylizer))
+        film = Film(
+            *(folder, state, job.source, job.result),
+            start=job.start,
+            end=job.end,
+            lossless=job.lossless,
+            alpha=clip.has_alpha and keeps_alpha(job.result, lossless=job.lossless),
+        )
+        meter = _Meter(num_frames(job, clip), state.written)
+        source = _source(job, state.written)
+        try:
+            with kept_threads():
+                _begin(stabilizer, state, job, should_stop)
+                with closing(drawn(source, stabilizer)) as items:
+                    is_complete = _write(items, film, meter, on_progress, should_stop)
+            film.finish(is_complete=is_complete, keep_folder=job.keep_folder)
+        except StylizeError as error:
+            raise film.rescue(error) from error
+        except BaseException:
+            film.abandon()
+            raise
     return Outcome(
         *(clip, is_complete, film.num_frames, tuple(film.untouched)),
         notes=tuple(dict.fromkeys([*clip.notes, *source.notes, *film.notes])),
         seconds=time.perf_counter() - started,
     )
+
+
+def _begin(stabilizer: Stabilizer, state: State, job: Job, should_stop: ShouldStop | None) -> None:
+    """Let the stabilizer go on where the job stands, or meet the people of the clip first."""
+    if state.stabilizer:
+        stabilizer.restore(state.stabilizer)
+    elif job.temporal.mean == "clip":
+        with closing(_source(job).frames()) as frames:
+            wanted = takewhile(lambda frame: not (should_stop and should_stop()), frames)
+            stabilizer.means = clip_means(wanted, stabilizer.stylizer)
 
 
 def _write(
@@ -236,6 +249,8 @@ def estimate(job: Job, stylizer: Stylizer, sample: int = 12) -> float:
     started = time.perf_counter()
     with kept_threads(), closing(drawn(_source(job), _stabilizer(job, stylizer), sample)) as items:
         count = sum(isinstance(item, StylizedFrame) for item in items)
+        if job.temporal.mean == "clip":
+            clip_means(_source(job).frames(sample), stylizer)
     return (time.perf_counter() - started) / max(1, count) * total
 
 

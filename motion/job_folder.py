@@ -3,6 +3,7 @@
     OUT.mp4.job/job.json                 what is made: input, packs and options; never changes
     OUT.mp4.job/segments/000000.mp4 ...  finished parts of about two seconds
     OUT.mp4.job/state.safetensors        after each segment: the next frame, what was learned
+    OUT.mp4.job/lock                     held by the process that works on it, freed when that ends
 
 A file is whole or not there, and a segment counts only once the state says so: one that was being
 written when the power went is written again.
@@ -15,18 +16,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from engine.errors import MediaError, OptionError
 
 READ_BYTES = 1 << 20
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,38 @@ class JobFolder:
 
     def __init__(self, folder: Path, suffix: str) -> None:
         self.folder, self.suffix = folder, suffix
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out as long as this one is in here; whatever ends it frees the lock.
+
+        Raises:
+            OptionError: another process, or another thread, is making the same film.
+            MediaError: the folder cannot be made.
+        """
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise OptionError(
+                    f"{self.folder} is in use: the same film is being made by another process; "
+                    "wait for it, or choose another place for this one"
+                ) from error
+        try:
+            yield
+        finally:
+            self._remove_lock()  # while it is held: nobody else can have it
+            lock.release()
+            self._remove_lock()  # Windows keeps a file that is open
+
+    def _remove_lock(self) -> None:
+        """Leave no trace where nothing else is in the folder."""
+        with suppress(OSError):
+            if [path.name for path in self.folder.iterdir()] == [LOCK]:
+                (self.folder / LOCK).unlink()
+                self.folder.rmdir()
 
     def open(self, identity: Mapping[str, Any]) -> State:
         """Begin the job, or go on with it where it is the same.
@@ -90,8 +125,12 @@ class JobFolder:
             _write_whole(path, lambda part: save_file(tensors, part, metadata))
 
     def remove(self) -> None:
-        """Delete the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete all that is in the folder; it goes itself when it is not `locked` any more."""
+        shutil.rmtree(self.folder / "segments", ignore_errors=True)
+        for name in ("job.json", "state.safetensors"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def _check(self, identity: Mapping[str, Any]) -> None:
         path = self.folder / "job.json"

@@ -55,7 +55,7 @@ class LiveFace:
         The landmarks returned are smoothed.
         """
         is_new = time - self._time > LONGEST_PAUSE
-        known = [] if is_new or self._face is None else detector.look_again(rgb, [self._face])
+        known = [] if is_new or self._face is None else detector.again(rgb, [self._face])
         if not known or self._frames % self.search_every == 0:
             known = self._chosen(detector(rgb), known)
         self._frames, self._time = self._frames + 1, time

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.base import Base
 from engine.detect import Face
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
-from engine.portraits import encode_face, is_usable
+from engine.portraits import is_usable
 from motion.follow import moved_by
 from motion.smoothing import Filter, LocalFit, OneEuro
 from motion.temporal_options import TemporalOptions
 from motion.track import LONGEST_GAP
+from motion.watch import CONFIRMED
 
-CONFIRMED = 3  # sightings; what is found less often is no face
 HELD = 3  # frames a lost face stays when nothing is known of what follows
 MEAN_OVER = 300  # sightings the mean of the codes reaches back
 COLOR_CUTOFF, COLOR_BETA = 0.5, 0.02  # One-Euro of the colours; speed in units of L, a, b
@@ -44,17 +43,18 @@ class Person:
     Args:
         temporal: how steady.
         size: of the face where it was first seen, pixels.
+        most_held: frames that wait at most, from being seen to being drawn.
     """
 
-    def __init__(self, temporal: TemporalOptions, size: float = 1.0) -> None:
-        self.temporal, self.size = temporal, size
+    def __init__(self, temporal: TemporalOptions, size: float = 1.0, most_held: int = 0) -> None:
+        self.temporal, self.size, self.most_held = temporal, size, most_held
         self.area, self.count = 0.0, 0
         self.sightings: list[int] = []
         self.attributes: dict[str, float] = {}
         self.attribute: str | None = None
-        self.mean = np.zeros(0)
+        self.mean = np.zeros(0)  # of the codes until now
+        self.clip_mean = np.zeros(0)  # of the whole clip, if it is known
         self.num_codes = 0
-        self.box = np.zeros(4, np.float32)  # where the face was last, in the latest frame
         # Of the last frames: how the face moved, as a whole, since it was first seen.
         self.movements: dict[int, np.ndarray] = {}
         looser = 1 / temporal.steadiness if temporal.steadiness else math.inf
@@ -69,20 +69,18 @@ class Person:
         """Take how the face moved from the frame before to frame `index`, [3, 3]."""
         latest = max(self.movements, default=None)
         total = matrix if latest is None else matrix @ self.movements[latest]
-        kept = index - self.temporal.look_ahead - 1
+        kept = index - self.most_held - 1
         self.movements = {k: m for k, m in self.movements.items() if k >= kept} | {index: total}
-        self.box = moved_by(matrix, self.box.reshape(2, 2)).astype(np.float32).ravel()
 
     def see(self, index: int, time: float, face: Face) -> None:
         """Take the face found in frame `index`."""
         if index not in self.movements:
             self.follow(index, np.eye(3))
-        self.box = face.box
         points = np.concatenate([face.landmarks, face.box.reshape(2, 2)])
         self.points.add(time, moved_by(np.linalg.inv(self.movements[index]), points))
         self.count += 1
         self.area += (face.area - self.area) / self.count
-        kept = index - 2 * LONGEST_GAP - self.temporal.look_ahead
+        kept = index - 2 * LONGEST_GAP - self.most_held
         self.sightings = [*(i for i in self.sightings if i >= kept), index]
 
     def is_shown(self, index: int, scene_length: int) -> bool:
@@ -105,23 +103,16 @@ class Person:
         seen_ahead = (self.temporal.look_ahead + 1) // 2
         return after - before <= min(LONGEST_GAP, seen_ahead) + 1
 
-    def place(
-        self, rgb: np.ndarray, index: int, time: float, base: Base, space: str
-    ) -> Portrait | None:
-        """Cut the face out of frame `index` at its filtered place, and encode it.
-
-        None: it left the picture.
-        """
+    def face_in(self, rgb: np.ndarray, index: int, time: float) -> Face | None:
+        """Return the face at its filtered place in frame `index`; None: it left the picture."""
         points = moved_by(self.movements[index], self.points.at(time)).astype(np.float32)
         face = Face(points[:-2], points[-2:].ravel(), 1.0)
-        if len(face.landmarks) and not is_usable(face, rgb):
-            return None
-        portrait = encode_face(rgb, face, base, space)
-        if index in self.sightings:
-            self._learn(time, portrait)
-        return portrait
+        return face if not len(face.landmarks) or is_usable(face, rgb) else None
 
-    def _learn(self, time: float, portrait: Portrait) -> None:
+    def learn(self, index: int, time: float, portrait: Portrait) -> None:
+        """Take the face encoded in frame `index`; where it was not really seen it tells nothing."""
+        if index not in self.sightings:
+            return
         ws = portrait.ws[0].double().numpy()
         self.codes.add(time, ws)
         self.num_codes = min(self.num_codes + 1, MEAN_OVER)
@@ -140,7 +131,8 @@ class Person:
             return portrait
         ws = self.codes.at(time)
         share = self.temporal.steadiness * self.temporal.identity
-        ws[free_layers:] += share * (self.mean - ws)[free_layers:]
+        mean = self.clip_mean if self.clip_mean.size else self.mean
+        ws[free_layers:] += share * (mean - ws)[free_layers:]
         if self.attribute is None and self.attributes:
             self.attribute = max(self.attributes, key=self.attributes.get)
         attributes = {name: float(name == self.attribute) for name in self.attributes}
@@ -152,18 +144,26 @@ class Person:
         self.colors.add(time, colors)
         return self.colors.at(time)
 
+    def forget(self, time: float) -> None:
+        """Nothing before a time will be asked for again."""
+        self.points.forget(time)
+        self.codes.forget(time)
+
     def snapshot(self) -> dict[str, Any]:
         """Return the state: arrays, numbers and texts."""
-        names = ("size", "area", "count", "sightings", "attributes", "attribute", "mean", "box")
-        state = {name: getattr(self, name) for name in (*names, "num_codes")}
+        names = ("size", "area", "count", "sightings", "attributes", "attribute")
+        names += ("mean", "clip_mean", "num_codes")
+        state = {name: getattr(self, name) for name in names}
         filters = {name: getattr(self, name).snapshot() for name in ("points", "codes", "colors")}
         movements = {str(k): matrix for k, matrix in self.movements.items()}
         return {"values": state, "movements": movements, **filters}
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], temporal: TemporalOptions) -> Person:
+    def restored(
+        cls, state: Mapping[str, Any], temporal: TemporalOptions, most_held: int = 0
+    ) -> Person:
         """Return the person of a snapshot."""
-        person = cls(temporal, state["values"]["size"])
+        person = cls(temporal, state["values"]["size"], most_held)
         for name, value in state["values"].items():
             setattr(person, name, value)
         person.movements = {int(k): m for k, m in state.get("movements", {}).items()}

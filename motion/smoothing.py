@@ -27,6 +27,9 @@ class Filter(Protocol):
     def at(self, time: float) -> np.ndarray:
         """Return the smoothed value at a time, float64."""
 
+    def forget(self, time: float) -> None:
+        """Nothing before a time will be asked for again."""
+
     def snapshot(self) -> dict[str, Any]:
         """Return the state: arrays and numbers."""
 
@@ -39,7 +42,7 @@ class LocalFit:
 
     Args:
         sigma: deviation of the Gaussian window in seconds; 0 gives the values as they are.
-        degree: of the polynomial where there are values on both sides; a line at the ends.
+        degree: of the polynomial; a line for times beyond the first or the last value.
     """
 
     def __init__(self, sigma: float, degree: int = 2) -> None:
@@ -48,18 +51,21 @@ class LocalFit:
         self._values: list[np.ndarray] = []
 
     def add(self, time: float, value: np.ndarray) -> None:
-        """Take the value seen at a time; what lies two windows before it is forgotten."""
+        """Take the value seen at a time."""
         self._times.append(time)
         self._values.append(np.asarray(value, np.float64))
-        # A gap is filled from the values before it, so a window's worth is kept beyond the window.
-        while len(self._times) > 4 and self._times[4] < time - 2 * REACH * self.sigma - 1:
-            del self._times[0], self._values[0]
 
     def at(self, time: float) -> np.ndarray:
         """Return the smoothed value at a time, float64; the nearest one if `sigma` is 0."""
         weights = local_weights(np.array(self._times), time, self.sigma, self.degree)
         used = np.flatnonzero(weights)
         return np.tensordot(weights[used], np.stack([self._values[i] for i in used]), 1)
+
+    def forget(self, time: float) -> None:
+        """Drop what lies two windows and a second before a time, all but the last four of it."""
+        # A gap is filled from the values before it, so a window's worth is kept beyond the window.
+        while len(self._times) > 4 and self._times[4] < time - 2 * REACH * self.sigma - 1:
+            del self._times[0], self._values[0]
 
     def snapshot(self) -> dict[str, Any]:
         """Return times [n] and values [n, ...]."""
@@ -77,7 +83,9 @@ def local_weights(times: np.ndarray, time: float, sigma: float, degree: int) -> 
         times: [n] seconds, rising.
         time: where the polynomial is read.
         sigma: deviation of the Gaussian window in seconds, or 0: the nearest value alone.
-        degree: of the polynomial inside; 1 where all values lie on one side.
+        degree: of the polynomial; 1 where all values lie before or after `time`. At the very ends
+            a parabola smooths little, but a line would flatten what moves: by 0.75 sigma^2 times
+            half the acceleration.
     """
     distance = times - time
     if len(times) == 1 or sigma <= 0:
@@ -89,7 +97,8 @@ def local_weights(times: np.ndarray, time: float, sigma: float, degree: int) -> 
     reach = max(sigma * REACH, *(1.01 * gap for gap in nearest))
     weight = np.exp(-0.5 * (distance * REACH / reach) ** 2) * (np.abs(distance) <= reach)
     used = distance[weight > 0]
-    degree = min(degree if min((used < 0).sum(), (used > 0).sum()) >= 2 else 1, len(used) - 1)
+    is_inside = used[0] <= 0 <= used[-1]
+    degree = min(degree if is_inside else 1, len(used) - 1)
     powers = (distance / reach)[:, None] ** np.arange(degree + 1)  # [n, degree + 1]
     moments = powers.T @ (powers * weight[:, None])
     return (powers * weight[:, None]) @ np.linalg.solve(moments, np.eye(degree + 1)[0])
@@ -125,6 +134,9 @@ class OneEuro:
     def at(self, time: float) -> np.ndarray:
         """Return the value of the last moment, which a later one keeps."""
         return self._value
+
+    def forget(self, time: float) -> None:
+        """Do nothing: only the last value is kept."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return time, value and speed."""

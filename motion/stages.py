@@ -9,12 +9,11 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-from engine.detect import Face
-from engine.pipeline import Stylizer
 from motion.film import Cut
 from motion.media import Frame, Limits, read_frames
 from motion.stream import ahead
 from motion.temporal import Stabilizer, StylizedFrame
+from motion.watch import Sighting, Watch
 
 SEGMENT_SECONDS = 2
 QUEUE_FRAMES = 4
@@ -51,23 +50,21 @@ def drawn(
     Decoding, detection and drawing run in threads of their own. Close the generator to stop them.
     """
     frames = ahead(source.frames(limit), QUEUE_FRAMES)
-    seen = ahead(_detected(stabilizer.stylizer, frames), QUEUE_FRAMES)
+    seen = ahead(_watched(stabilizer.watch, frames), QUEUE_FRAMES)
     return ahead(_stabilized(stabilizer, seen), QUEUE_FRAMES)
 
 
-def _detected(stylizer: Stylizer, frames: Iterator[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+def _watched(watch: Watch, frames: Iterator[Frame]) -> Iterator[Sighting]:
     with closing(frames):
         for frame in frames:
-            yield frame, stylizer.detect(frame.rgb)
+            yield watch(frame)
 
 
-def _stabilized(
-    stabilizer: Stabilizer, seen: Iterator[tuple[Frame, list[Face]]]
-) -> Iterator[StylizedFrame | Cut]:
+def _stabilized(stabilizer: Stabilizer, seen: Iterator[Sighting]) -> Iterator[StylizedFrame | Cut]:
     begun: Fraction | None = None
     with closing(seen):
-        for frame, faces in seen:
-            drawn = stabilizer.push(frame, faces)
+        for sighting in seen:
+            drawn = stabilizer.take(sighting)
             yield from drawn
             if not drawn:
                 continue

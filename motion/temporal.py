@@ -14,24 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from engine import color
-from engine.align import AlignedFace, compare_colors
-from engine.detect import Face
+from engine.align import compare_colors
 from engine.errors import Cancelled, OptionError
 from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer, fitted_size
+from motion.batches import Batches, drawn, encoded, usual_batch
 from motion.flow import carried
-from motion.follow import gray_of, movement
+from motion.means import Means
 from motion.person import Look, Person
-from motion.snapshots import flattened, nested
+from motion.snapshots import flattened, kept_faces, nested, restored_faces
 from motion.temporal_options import TemporalOptions, frame_options
-from motion.track import LONGEST_GAP, SceneCuts, Tracker
+from motion.track import LONGEST_GAP
+from motion.watch import Sighting, Watch
 
 if TYPE_CHECKING:
     from motion.media import Frame
@@ -89,6 +90,13 @@ class Stabilizer:
             frame is kept.
         temporal: how steady; None: the defaults.
         people: who is drawn in another way, or None to be left alone, by number of the track.
+        batch: frames whose faces go through the networks together; None: as the device likes it,
+            and one for live pictures.
+        watch: what looks at the frames; None: one with the stylizer's detector.
+
+    Attributes:
+        watch: the first half of the work, which another thread may do ahead of `take`.
+        means: who is in the clip, from a first look through it (`motion.means`); None: not known.
 
     Raises:
         OptionError: `options.whole_photo` is off.
@@ -100,6 +108,9 @@ class Stabilizer:
         options: StylizeOptions | None = None,
         temporal: TemporalOptions | None = None,
         people: Mapping[int, Look | None] | None = None,
+        *,
+        batch: int | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.stylizer, self.temporal = stylizer, temporal or TemporalOptions()
         self.options = options or frame_options(stylizer.card)
@@ -107,37 +118,39 @@ class Stabilizer:
             raise OptionError(
                 "whole_photo is false; a video keeps its frame: leave out --no-whole-photo"
             )
-        self.people = dict(people or {})
+        self.people, self.watch = dict(people or {}), watch or Watch(stylizer)
+        self._batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
+        self._encode, self._draw = Batches(self._batch), Batches(self._batch)
+        self.means: Means | None = None
         self._held: list[_Held] = []
         self._persons: dict[int, Person] = {}
-        self._tracker, self._cuts = Tracker(), SceneCuts()
         self._seen = -1  # index of the last frame looked at
-        self._scene_length = 0
+        self._watched: Mapping[str, Any] = {}  # the state of the watch after it
+        self._scene = self._scene_length = 0  # number of the scene, its frames
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
-        self._gray = np.zeros((0, 0), np.uint8)  # of the last frame looked at
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
-    def push(self, frame: Frame, faces: Sequence[Face] | None = None) -> list[StylizedFrame]:
+    def push(self, frame: Frame) -> list[StylizedFrame]:
         """Take the next frame; return those that are finished, none at first.
 
-        A scene cut finishes all frames before it. `faces` are what `stylizer.detect` found in the
-        frame, where that was done beforehand.
+        A scene cut finishes all frames before it.
         """
-        done = []
+        return self.take(self.watch(frame))
+
+    def take(self, sighting: Sighting) -> list[StylizedFrame]:
+        """Do the second half of `push`, with what `watch` saw in the frame."""
+        done, frame = self.flush() if sighting.is_cut else [], sighting.frame
+        self._scene += sighting.is_cut
         if frame.index > self._seen:  # else its faces are known from before a restore
-            if self._cuts.is_cut(frame.rgb):
-                done = self.flush()
-            self._find(frame, self.stylizer.detect(frame.rgb) if faces is None else faces)
-            self._held.append(_Held(frame))
-        else:
-            self._held.append(_Held(frame, self._awaited.pop(frame.index, None)))
-        return done + self._advance(self.temporal.look_ahead)
+            self._note(sighting)
+        self._held.append(_Held(frame, self._awaited.pop(frame.index, None)))
+        self._watched = sighting.state
+        return done + self._advance(self.temporal.look_ahead, self._batch)
 
     def flush(self) -> list[StylizedFrame]:
         """Return the frames still held: the video, or a scene of it, is over."""
-        done = self._advance(0)
+        done = self._advance(0, 1)
         self._persons, self._scene_length, self._last = {}, 0, ()
-        self._tracker.end_scene()
         return done
 
     def snapshot(self) -> dict[str, Any]:
@@ -147,18 +160,15 @@ class Stabilizer:
         `restore`, push them again, beginning with the first frame that was not returned.
         """
         placed = {h.frame.index: h.portraits for h in self._held if h.portraits is not None}
-        placed |= self._awaited
-        faces = {str(i): {str(k): _kept(p) for k, p in ps.items()} for i, ps in placed.items()}
         return flattened(
             {
                 "seen": self._seen,
+                "scene": self._scene,
                 "scene_length": self._scene_length,
-                "tracker": self._tracker.snapshot(),
-                "cuts": self._cuts.snapshot(),
+                "means": self.means.snapshot() if self.means else {},
+                "watch": self._watched,
                 "persons": {str(k): person.snapshot() for k, person in self._persons.items()},
-                "gray": self._gray,
-                "placed": list(placed),
-                "faces": faces,
+                **kept_faces(placed | self._awaited),
                 "last": {str(i): picture for i, picture in enumerate(self._last)},
             }
         )
@@ -167,68 +177,68 @@ class Stabilizer:
         """Take over a snapshot of a stabilizer with the same arguments: the pixels are the same."""
         state = nested(state)
         self._seen, self._scene_length = state["seen"], state["scene_length"]
-        self._gray = state["gray"]
-        self._tracker.restore(state["tracker"])
-        self._cuts.restore(state["cuts"])
+        self._scene = state["scene"]
+        self.means = Means.restored(state["means"]) if "means" in state else None
+        self.watch.restore(state["watch"])
         self._persons = {
-            int(k): Person.restored(person, self.temporal)
+            int(k): Person.restored(person, self.temporal, self._most_held)
             for k, person in state.get("persons", {}).items()
         }
-        faces = state.get("faces", {})
         self._held, self._last = [], tuple(state.get("last", {}).values())
-        self._awaited = {
-            i: {int(k): self._portrait(kept) for k, kept in faces.get(str(i), {}).items()}
-            for i in state["placed"]
-        }
+        self._awaited = restored_faces(state, self.stylizer)
 
-    def _portrait(self, kept: Mapping[str, Any]) -> Portrait:
-        face = AlignedFace(kept["crop"], kept["photo_to_crop"])
-        ws, base = torch.from_numpy(kept["ws"]), self.stylizer.style.base
-        names = (self.stylizer.card.encoder_space, base.sha256, kept.get("attributes", {}))
-        return Portrait(face, kept["landmarks"], ws, None, None, *names)
+    @property
+    def _most_held(self) -> int:
+        """Frames that wait at most."""
+        return self.temporal.look_ahead + 2 * self._batch
 
-    def _find(self, frame: Frame, faces: Sequence[Face]) -> None:
-        """Tell the persons of a new frame where their faces are."""
-        index, time = frame.index, float(frame.time)
+    def _note(self, sighting: Sighting) -> None:
+        """Tell the persons of a new frame where their faces are, and how they moved."""
+        index, time = sighting.frame.index, float(sighting.frame.time)
         self._seen, self._scene_length = index, self._scene_length + 1
-        forgotten = index - LONGEST_GAP - self.temporal.look_ahead - 1
+        forgotten = index - LONGEST_GAP - self._most_held - 1
         self._persons = {k: p for k, p in self._persons.items() if p.sightings[-1] >= forgotten}
-        gray, before = gray_of(frame.rgb), self._gray
-        if before.shape == gray.shape:
-            scale = gray.shape[1] / frame.rgb.shape[1]
-            for person in self._persons.values():
-                person.follow(index, movement(before, gray, person.box, scale))
-        self._gray = gray
-        for number, face in self._tracker.update(index, faces).items():
+        for number, person in self._persons.items():
+            person.follow(index, sighting.movements.get(number, np.eye(3)))
+        for number, face in sighting.faces.items():
             if number not in self._persons:
-                self._persons[number] = Person(self.temporal, face.area**0.5)
+                person = Person(self.temporal, face.area**0.5, self._most_held)
+                if self.means:
+                    person.clip_mean = self.means.of(self._scene, time, face)
+                self._persons[number] = person
             self._persons[number].see(index, time, face)
 
-    def _advance(self, wait: int) -> list[StylizedFrame]:
+    def _advance(self, wait: int, batch: int) -> list[StylizedFrame]:
         """Encode the faces of frames half of `wait` frames old, and draw those `wait` frames old.
 
         Landmarks are filtered with the first half of what is known ahead, codes with the second.
+        Nothing is done for less than `batch` frames.
         """
-        for held in self._held:
-            if held.portraits is None and held.frame.index <= self._seen - (wait + 1) // 2:
-                held.portraits = self._placed(held.frame)
-        done = []
-        while self._held and self._held[0].frame.index <= self._seen - wait:
-            done.append(self._drawn(self._held.pop(0)))
-        return done
+        old_enough = self._seen - (wait + 1) // 2
+        due = [h for h in self._held if h.portraits is None and h.frame.index <= old_enough]
+        if len(due) >= batch:
+            self._place(due)
+        placed = [h for h in self._held if h.portraits is not None]
+        ready = [h for h in placed if h.frame.index <= self._seen - wait]
+        if len(ready) < batch:
+            return []
+        del self._held[: len(ready)]
+        return self._finished(ready)
 
-    def _placed(self, frame: Frame) -> dict[int, Portrait]:
-        base, space = self.stylizer.style.base, self.stylizer.card.encoder_space
-        shown = [
-            (number, person)
-            for number, person in self._persons.items()
-            if self._is_chosen(number) and person.is_shown(frame.index, self._scene_length)
-        ]
-        placed = {
-            k: person.place(frame.rgb, frame.index, float(frame.time), base, space)
-            for k, person in shown
-        }
-        return {k: portrait for k, portrait in placed.items() if portrait is not None}
+    def _place(self, held: Sequence[_Held]) -> None:
+        """Cut the faces out of frames at their filtered places, and encode them."""
+        seen = []  # (frame, number, picture with face)
+        for one in held:
+            one.portraits = {}
+            index, time, rgb = one.frame.index, float(one.frame.time), one.frame.rgb
+            for number, person in self._persons.items():
+                if self._is_chosen(number) and person.is_shown(index, self._scene_length):
+                    face = person.face_in(rgb, index, time)
+                    seen += [(one, number, (rgb, face))] if face is not None else []
+        portraits = self._encode(partial(encoded, self.stylizer), [s[2] for s in seen])
+        for (one, number, _), portrait in zip(seen, portraits, strict=True):
+            self._persons[number].learn(one.frame.index, float(one.frame.time), portrait)
+            one.portraits[number] = portrait
 
     def _is_chosen(self, number: int) -> bool:
         """Whether a track is drawn: `options.faces` counts tracks, `people` may name None."""
@@ -238,10 +248,35 @@ class Stabilizer:
             return number == max(self._persons, key=lambda k: self._persons[k].area)
         return self.options.faces == "all" or number in self.options.select(number + 1)
 
-    def _drawn(self, held: _Held) -> StylizedFrame:
+    def _finished(self, held: Sequence[_Held]) -> list[StylizedFrame]:
+        """Draw the faces of some frames, and put them into place."""
+        crops: dict[tuple[int, int], tuple[Portrait, np.ndarray]] = {}
+        for number in sorted({number for one in held for number in one.portraits}):
+            own = [one for one in held if number in one.portraits]
+            steadied = [self._steadied(one, number) for one in own]
+            look = self._look(number)
+            pictures = self._draw(lambda part, look=look: drawn(look, part), steadied)
+            for one, *drawing in zip(own, steadied, pictures, strict=True):
+                crops[one.frame.index, number] = tuple(drawing)
+        done = [self._composed(one, crops) for one in held]
+        for person in self._persons.values():
+            person.forget(float(held[-1].frame.time))
+        return done
+
+    def _steadied(self, held: _Held, number: int) -> Portrait:
+        person, time = self._persons[number], float(held.frame.time)
+        return person.steadied(held.portraits[number], time, FREE_LAYERS)
+
+    def _look(self, number: int) -> Look:
+        return self.people.get(number) or Look(self.stylizer, self.options)
+
+    def _composed(
+        self, held: _Held, crops: Mapping[tuple[int, int], tuple[Portrait, np.ndarray]]
+    ) -> StylizedFrame:
+        """Paste the faces of one frame, and carry on what the frame before it showed."""
         frame, picture = held.frame, held.frame.rgb
-        for number, portrait in held.portraits.items():
-            picture = self._with_person(picture, frame, number, portrait)
+        for number in held.portraits:
+            picture = self._pasted(picture, frame, number, *crops[frame.index, number])
         share = self.temporal.steadiness * self.temporal.carry
         if share and self._last and held.portraits:
             picture = carried(frame.rgb, picture, *self._last, share)
@@ -251,23 +286,15 @@ class Stabilizer:
         frame = replace(frame, rgb=resize(picture, *size), alpha=alpha)
         return StylizedFrame(frame, tuple(held.portraits))
 
-    def _with_person(
-        self, picture: np.ndarray, frame: Frame, number: int, portrait: Portrait
+    def _pasted(
+        self, picture: np.ndarray, frame: Frame, number: int, portrait: Portrait, crop: np.ndarray
     ) -> np.ndarray:
-        """Draw one person into the picture; colours are compared with the untouched frame."""
-        look = self.people.get(number) or Look(self.stylizer, self.options)
-        person, time = self._persons[number], float(frame.time)
+        """Put one person into the picture; colours are compared with the untouched frame."""
+        look, time = self._look(number), float(frame.time)
         options = replace(look.options, samples=1, output_size=0)
-        portrait = person.steadied(portrait, time, FREE_LAYERS)
-        crop = look.stylizer.render(portrait, options)
         if options.color == "keep":
             colors = compare_colors(frame.rgb, crop, portrait.face.photo_to(len(crop)))
-            crop = crop if colors is None else color.recolor(crop, person.colored(time, colors))
-        return look.stylizer.paste(picture, [portrait], [crop], replace(options, color="style"))
-
-
-def _kept(portrait: Portrait) -> dict[str, Any]:
-    """What a snapshot keeps of a portrait: `Stabilizer._portrait` reads it."""
-    face = {"crop": portrait.face.crop, "photo_to_crop": portrait.face.photo_to_crop}
-    values = {"landmarks": portrait.landmarks, "ws": portrait.ws.numpy()}
-    return {**face, **values, "attributes": dict(portrait.attributes)}
+            if colors is not None:
+                crop = color.recolor(crop, self._persons[number].colored(time, colors))
+            options = replace(options, color="style")
+        return look.stylizer.paste(picture, [portrait], [crop], options)

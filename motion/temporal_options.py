@@ -43,6 +43,13 @@ class TemporalOptions(Options):
         "how much of what changes in who is drawn, their hair and light, is taken back",
         **SHARE,
     )
+    mean: str = option(
+        "running",
+        "Mean",
+        "what identity holds on to: the mean of what was seen so far, or of the whole clip, which "
+        "is looked through first",
+        choices=("running", "clip"),
+    )
     carry: float = option(
         0.5,
         "Carry",

@@ -8,6 +8,7 @@ layout and in its colours, and by much more than frames did lately.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from engine.detect import Face
+from motion.follow import moved_by
 
 MOST_MOVED = 0.5  # of the face's size, from one sighting to the next
 LONGEST_GAP = 8  # frames a face may be lost and still be the same
@@ -23,23 +25,47 @@ LEAST_DIFFERENCE, LEAST_RECOLORED, LEAST_RISE = 16.0, 0.3, 3.0
 REMEMBERED = 12  # differences
 
 
+@dataclass(frozen=True)
+class Track:
+    """A face over time: the frame it was last seen in, how often it was, and where it is now."""
+
+    index: int
+    count: int
+    face: Face
+
+
 class Tracker:
-    """Numbers the faces of a scene. Numbers start at 0 and are never used again."""
+    """Numbers the faces of a scene. Numbers start at 0 and are never used again.
+
+    Attributes:
+        known: the tracks that may go on, by number.
+    """
 
     def __init__(self) -> None:
+        self.known: dict[int, Track] = {}
         self._next = 0
-        self._last: dict[int, tuple[int, np.ndarray]] = {}  # frame and points of each track
+
+    def carry(self, movements: Mapping[int, np.ndarray]) -> None:
+        """Move the known faces to where they are thought to be in the next frame.
+
+        Args:
+            movements: similarity [3, 3] since the frame before, by number.
+        """
+        for number, matrix in movements.items():
+            track = self.known[number]
+            self.known[number] = replace(track, face=_carried(track.face, matrix))
 
     def update(self, index: int, faces: Sequence[Face]) -> dict[int, Face]:
-        """Return the faces of frame `index` by the number of their track.
+        """Return the faces of frame `index` by the number of their track, and know them there.
 
         New faces get the next numbers in the order of `faces`.
         """
-        self._last = {k: v for k, v in self._last.items() if index - v[0] <= LONGEST_GAP + 1}
-        ids = list(self._last)
+        self.known = {k: t for k, t in self.known.items() if index - t.index <= LONGEST_GAP + 1}
+        ids = list(self.known)
         found: dict[int, Face] = {}
         if ids and faces:
-            costs = np.array([[moved(self._last[i][1], face) for face in faces] for i in ids])
+            points = [points_of(self.known[i].face) for i in ids]
+            costs = np.array([[moved(before, face) for face in faces] for before in points])
             allowed = costs <= MOST_MOVED
             # What is not allowed counts the same however far: it must not break a pair that is.
             pairs = linear_sum_assignment(np.where(allowed, costs, len(costs) + len(faces)))
@@ -51,28 +77,49 @@ class Tracker:
             if id(face) not in taken:
                 found[self._next] = face
                 self._next += 1
-        self._last.update({k: (index, points_of(face)) for k, face in found.items()})
-        return dict(sorted(found.items()))
+        found = dict(sorted(found.items()))
+        self.see(index, found)
+        return found
+
+    def see(self, index: int, faces: Mapping[int, Face]) -> None:
+        """Know faces of frame `index` whose numbers are known."""
+        for number, face in faces.items():
+            before = self.known.get(number)
+            is_new = before is None or before.index < index
+            count = (before.count if before else 0) + is_new
+            self.known[number] = Track(index, count, face)
 
     def end_scene(self) -> None:
         """Forget the faces: those of the next scene are new ones."""
-        self._last = {}
+        self.known = {}
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state: arrays and numbers."""
-        return {
-            "next": self._next,
-            "last": {
-                str(k): {"index": index, "points": points}
-                for k, (index, points) in self._last.items()
-            },
+        known = {
+            str(number): {"index": track.index, "count": track.count, **vars(track.face)}
+            for number, track in self.known.items()
         }
+        return {"next": self._next, "known": known}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state."""
         self._next = state["next"]
-        last = state.get("last", {})
-        self._last = {int(k): (seen["index"], seen["points"]) for k, seen in last.items()}
+        self.known = {
+            int(number): Track(
+                *(kept["index"], kept["count"]),
+                Face(kept["landmarks"], kept["box"], kept["score"]),
+            )
+            for number, kept in state.get("known", {}).items()
+        }
+
+
+def _carried(face: Face, matrix: np.ndarray) -> Face:
+    """Move a face by a similarity [3, 3]; its box stays upright."""
+    landmarks = moved_by(matrix, face.landmarks).astype(np.float32)
+    middle, half = face.box.reshape(2, 2).mean(0), (face.box[2:] - face.box[:2]) / 2
+    middle, half = moved_by(matrix, middle), half * np.sqrt(np.linalg.det(matrix[:2, :2]))
+    box = np.concatenate([middle - half, middle + half]).astype(np.float32)
+    return replace(face, landmarks=landmarks, box=box)
 
 
 def points_of(face: Face) -> np.ndarray:

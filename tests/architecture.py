@@ -18,7 +18,7 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color"),
+    *("engine.align", "engine.warp", "engine.color", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "engine.credentials": ("engine.provenance", "engine.errors"),
     "engine.warp": ("engine.errors",),
     "engine.color": ("engine.errors", "engine.warp"),
+    "engine.likeness": ("engine.errors",),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors", "engine.runtime"),

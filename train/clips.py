@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,21 @@ from engine.errors import DataError
 from train.data import SUFFIXES
 
 _READERS = ThreadPoolExecutor(8)
+MOST_RESIDENT = 4 << 30  # bytes: 20,000 frames of 256 pixels
 
 
 @dataclass(frozen=True)
 class ClipSet:
     """Clips of at least two frames, as files; they are read when drawn, so that any number fits.
 
-    files: the frames of every clip in order; names: one per clip; size: side in pixels.
+    files: the frames of every clip in order; names: one per clip; size: side in pixels; pixels:
+    all of them where they lie ready, uint8 [frames, 3, S, S], see `resident`.
     """
 
     files: tuple[tuple[Path, ...], ...]
     names: tuple[str, ...]
     size: int
+    pixels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -40,13 +43,37 @@ class ClipSet:
 
         Every clip is as likely, whatever its length; source and driving may come in any order.
         """
-        chosen = []
+        chosen: list[tuple[int, int]] = []
         for clip in torch.randint(len(self), (count,), generator=generator).tolist():
-            frames = self.files[clip]
-            chosen += [frames[i] for i in torch.randperm(len(frames), generator=generator)[:2]]
-        pairs = self.read(chosen).unflatten(0, (count, 2))
-        mirrored = torch.rand(count, generator=generator) < 0.5
+            order = torch.randperm(len(self.files[clip]), generator=generator)
+            chosen += [(clip, frame) for frame in order[:2].tolist()]
+        pairs = self._frames(chosen).unflatten(0, (count, 2))
+        mirrored = (torch.rand(count, generator=generator) < 0.5).to(pairs.device)
         return torch.where(mirrored[:, None, None, None, None], pairs.flip(4), pairs)
+
+    def resident(self, device: torch.device, most_bytes: int = MOST_RESIDENT) -> "ClipSet":
+        """Return the set with its frames read once and kept on a device, where they fit.
+
+        Drawing then costs nothing next to a step: a GPU would wait for the files otherwise. What is
+        drawn is the same.
+        """
+        count = sum(map(len, self.files))
+        if count * 3 * self.size**2 > most_bytes:
+            return self
+        pixels = torch.empty(count, 3, self.size, self.size, dtype=torch.uint8, device=device)
+        first = 0
+        for files in self.files:
+            pixels[first : first + len(files)] = self.read(files).to(device)
+            first += len(files)
+        return replace(self, pixels=pixels)
+
+    def _frames(self, chosen: Sequence[tuple[int, int]]) -> Tensor:
+        """Frames by number of their clip and of their own in it, uint8 [N, 3, S, S]."""
+        if self.pixels is None:
+            return self.read([self.files[clip][frame] for clip, frame in chosen])
+        first = np.cumsum([0, *map(len, self.files)])
+        index = torch.tensor([first[clip] + frame for clip, frame in chosen])
+        return self.pixels[index.to(self.pixels.device)]
 
     def split_off(self, count: int) -> tuple["ClipSet", "ClipSet"]:
         """The last `count` clips by name, and the others; raises DataError if none is left."""

@@ -49,7 +49,7 @@ Drawn = tuple[Tensor, Tensor, Keypoints]  # driving pictures, predictions, drivi
 def train(config: MotionConfig) -> None:
     """Train, resume by rerunning, and write the motion pack at the end."""
     runtime = join_processes()
-    material = load_material(config)
+    material = load_material(config, runtime.device)
     net = SqueezeNet.from_npz(config.perceptual).to(runtime.device)
     reductions = [Reduction(step).to(runtime.device) for step in config.numbers("scales")]
     nets = MotionNetworks(config, runtime.device)

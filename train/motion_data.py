@@ -25,12 +25,13 @@ class Material:
     photos: ImageSet | None
 
 
-def load_material(config: MotionConfig) -> Material:
-    """Read what the settings name; raises DataError."""
+def load_material(config: MotionConfig, device: torch.device) -> Material:
+    """Read what the settings name, frames onto the device if they fit; raises DataError."""
     size = round(config.size * config.zoom)
     held, rest = load_clips(config.data, size).split_off(config.holdout)
     photos = load_images(config.photos, size) if config.photos else None
-    return Material(rest, replace(held if len(held) else rest, size=config.size), photos)
+    held = replace(held if len(held) else rest, size=config.size)
+    return Material(rest.resident(device), held, photos)
 
 
 def draw_pairs(

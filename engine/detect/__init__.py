@@ -7,7 +7,7 @@ when the face is upright. A photo without a face gives an empty list, never an e
 
 from engine.detect.choice import choose_detector
 from engine.detect.embedded import EMBEDDED_WEIGHTS, EmbeddedDetector
-from engine.detect.face import Detector, Face, face_from_points
+from engine.detect.face import Detector, Face, LooksAgain, face_from_points
 from engine.detect.foreign import FaceAlignmentDetector, YuNetDetector
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "EmbeddedDetector",
     "Face",
     "FaceAlignmentDetector",
+    "LooksAgain",
     "YuNetDetector",
     "choose_detector",
     "face_from_points",

@@ -1,5 +1,6 @@
 """The detector that ships with the project: our own network, trained by train.detector."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,12 +72,14 @@ class EmbeddedDetector:
             tries.append([turned_back(face, turns, height, width) for face in found])
         return max(tries, key=_best_score)
 
-    def look_again(self, rgb: np.ndarray, faces: list[Face]) -> list[Face]:
-        """Locate faces anew that were seen a moment ago; those that left are left out.
+    def again(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Face]:
+        """Look at faces of uint8 [H, W, 3] where they are thought to be, as in the next frame.
 
-        A tenth of the work of a search: for live pictures. Boxes stay as they were.
+        A tenth of the time of a search, and it finds nobody new. Returns those that still are
+        faces, with the landmarks and scores of now; boxes stay as they are given.
         """
-        return [f for f in self._second_look(rgb, faces) if f.score >= self.threshold]
+        again = self._second_look(rgb, [replace(face, score=1.0) for face in faces])
+        return [face for face in again if face.score >= self.threshold]
 
     def _search(self, rgb: np.ndarray) -> list[Face]:
         long_side = max(rgb.shape[:2])
@@ -94,7 +97,8 @@ class EmbeddedDetector:
         sizes = sorted({min(size, long_side) for size in sizes}, reverse=True)
         parts = [self._propose(rgb, size) for size in sizes]
         joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        return self.look_again(rgb, Proposals(*joined).faces())
+        faces = self._second_look(rgb, Proposals(*joined).faces())
+        return [face for face in faces if face.score >= self.threshold]
 
     def _propose(self, rgb: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the network proposes for the photo shrunk to a long side: scores, boxes, points."""

@@ -1,7 +1,8 @@
 """What a detector returns, and the geometry all detectors share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -34,6 +35,14 @@ class Detector(Protocol):
 
     def __call__(self, rgb: np.ndarray) -> list[Face]:
         """Return the faces of uint8 [H, W, 3], largest first; [] if there is none."""
+
+
+@runtime_checkable
+class LooksAgain(Protocol):
+    """A detector that can also look at known faces only: for videos, much faster than a search."""
+
+    def again(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Face]:
+        """Return those of `faces` that are still there, with the landmarks and scores of now."""
 
 
 def face_from_points(left_eye: Point, right_eye: Point, mouth: Point) -> Face:

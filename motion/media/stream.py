@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -82,14 +83,16 @@ class StreamSource(Source):
 
     def measured_length(self) -> tuple[Fraction, int]:
         """Seconds and frames as the packets say; nothing is decoded."""
-        frames, first, end = 0, None, 0
+        frames, first, end, last, gap = 0, None, 0, 0, 0
         for packet in self.packets():
             if packet.is_discard or not packet.size:
                 continue
             frames += 1
             if packet.pts is not None:
+                # MKV and WebM may not say how long a frame stays: as long as the others, then.
+                gap = min(abs(packet.pts - last), gap or math.inf) if first is not None else 0
                 first = packet.pts if first is None else min(first, packet.pts)
-                end = max(end, packet.pts + (packet.duration or 0))
+                last, end = packet.pts, max(end, packet.pts + (packet.duration or gap))
                 self.check_length((end - first) * self.time_base, frames)
         regular = frames / (self.rate or Fraction(USUAL_RATE))
         length = regular if first is None else (end - first) * self.time_base

@@ -104,6 +104,9 @@ def test_endpoint_stylizes_a_part_of_a_clip(studio: Studio, cache, driving: Path
     assert read_mark(film).source == COMPOSITE
     with pytest.raises(OptionError, match="start"):
         stylize_video(studio, str(driving), "comic", 9.0, 0.0, *options)
+    for start, end in (("soon", 0.0), (0.0, "the end"), (None, 1.0), (0.0, float("nan"))):
+        with pytest.raises(OptionError, match="a number of seconds, 0 or more, is accepted"):
+            stylize_video(studio, str(driving), "comic", start, end, *options)
     with pytest.raises(StylizeError, match="no clip was sent"):
         stylize_video(studio, None, "comic", 0.0, 0.0, *options)
     detector.faces = ()

@@ -37,7 +37,7 @@ def shown(picture: str) -> np.ndarray:
 class Follow(FindIn):
     """Finds two faces, and again those it is shown."""
 
-    def look_again(self, rgb: np.ndarray, faces: list) -> list:
+    def again(self, rgb: np.ndarray, faces: list) -> list:
         return list(faces)
 
 

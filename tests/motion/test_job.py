@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from engine.errors import MediaError, OptionError, StylizeError
+from engine.errors import MediaError, OptionError, OutOfMemory, StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from motion.job import Job, estimate, run
@@ -180,22 +180,23 @@ def test_frames_without_a_face_are_kept_and_listed(stylizer, tmp_path):
 
 
 def test_memory_running_out_keeps_what_is_done(clip, stylizer, tmp_path, monkeypatch):
-    real, calls = Stylizer.render, []
+    real, num_drawn = Stylizer.render_samples, [0]
 
-    def render(self, *arguments, **named):
-        calls.append(1)
-        if len(calls) == 15:
-            raise StylizeError("out of memory on cpu")
-        return real(self, *arguments, **named)
+    def render(self, portrait, *arguments, **named):
+        if num_drawn[0] + len(portrait.ws) > 18:
+            raise OutOfMemory("out of memory on cpu")
+        num_drawn[0] += len(portrait.ws)
+        return real(self, portrait, *arguments, **named)
 
-    monkeypatch.setattr(Stylizer, "render", render)
+    monkeypatch.setattr(Stylizer, "render_samples", render)
     job = plain_job(clip, tmp_path / "out.mp4")
     with pytest.raises(StylizeError) as error:
         run(job, stylizer)
     assert str(error.value) == (
-        f"out of memory on cpu; the first 14 frames are in {job.result}: run again to go on"
+        f"out of memory on cpu; the first 16 frames are in {job.result}: run again to go on"
     )
-    assert len(pictures(job.result)) == 14
+    assert len(pictures(job.result)) == 16
+    monkeypatch.setattr(Stylizer, "render_samples", real)
     assert run(job, stylizer).is_complete
 
 

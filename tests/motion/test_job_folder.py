@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -75,6 +77,42 @@ def test_a_broken_folder_is_told(folder, name):
     (folder.folder / name).write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
     with pytest.raises(MediaError, match=name):
         folder.open(JOB)
+
+
+def test_a_folder_in_use_is_told_and_left_alone(folder):
+    other = JobFolder(folder.folder, folder.suffix)
+    with folder.locked():
+        folder.open(JOB)
+        with pytest.raises(OptionError, match="is in use: the same film is being made"):
+            with other.locked():
+                raise AssertionError("two at once")
+        assert folder.open(JOB) == State()
+    with other.locked():
+        assert other.open(JOB) == State(), "free again, and the parts are still there"
+
+
+def test_nothing_is_left_of_a_folder_that_is_done(folder):
+    with folder.locked():
+        folder.open(JOB)
+        folder.remove()
+    assert not folder.folder.exists()
+
+
+def test_a_killed_process_frees_its_folder(folder):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom motion.job_folder import JobFolder\n"
+        f"with JobFolder(Path({str(folder.folder)!r}), '.mp4').locked():\n"
+        "    print('locked', flush=True)\n    sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as process:
+        assert process.stdout.readline() == b"locked\n"
+        with pytest.raises(OptionError, match="in use"), folder.locked():
+            pass
+        process.kill()
+        process.wait()
+        with folder.locked():
+            assert folder.folder.exists()
 
 
 def test_hashes_of_files(tmp_path):

@@ -37,7 +37,7 @@ class Script:
         self.searches += 1
         return list(self.found)
 
-    def look_again(self, rgb: np.ndarray, faces: list) -> list:
+    def again(self, rgb: np.ndarray, faces: list) -> list:
         return list(self.still_there)
 
 

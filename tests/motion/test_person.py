@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.library import StyleLibrary
+from engine.portraits import encode_face
 from motion.follow import moved_by
 from motion.person import Person
 from motion.temporal import TemporalOptions
@@ -28,7 +29,7 @@ def shift(x):
 
 def watched(trembling, temporal):
     """A person whose head jumps, seen by a detector that is off by so many pixels."""
-    random, person = np.random.default_rng(0), Person(temporal, 37.0)
+    random, person = np.random.default_rng(0), Person(temporal, 37.0, 8)
     for index, jump in enumerate(JUMPS):
         if index:
             person.follow(index, shift(jump - JUMPS[index - 1]))
@@ -38,15 +39,22 @@ def watched(trembling, temporal):
     return person
 
 
+def encoded(person, picture, index, base):
+    found = person.face_in(picture, index, index / 30)
+    portrait = encode_face(picture, found, base, "z+")
+    person.learn(index, index / 30, portrait)
+    return portrait
+
+
 @pytest.mark.parametrize("look_ahead", [0, 8])
-def test_a_jump_passes_at_once(base, look_ahead):
+def test_a_jump_passes_at_once(look_ahead):
     person = watched(0.0, TemporalOptions(look_ahead=look_ahead))
     last = len(JUMPS) - 1
-    portrait = person.place(texture(120, 160), last, last / 30, base, "z+")
-    assert np.abs(portrait.landmarks - face(60 + JUMPS[-1]).landmarks).max() < 1e-3
+    found = person.face_in(texture(120, 160), last, last / 30)
+    assert np.abs(found.landmarks - face(60 + JUMPS[-1]).landmarks).max() < 1e-3
 
 
-def test_trembling_is_smoothed_while_the_head_jumps(base):
+def test_trembling_is_smoothed_while_the_head_jumps():
     errors = []
     for steadiness in (0.0, 1.0):
         person = watched(1.0, TemporalOptions(steadiness=steadiness))
@@ -59,7 +67,7 @@ def test_trembling_is_smoothed_while_the_head_jumps(base):
 def test_who_is_drawn_stays_and_the_expression_does_not(base):
     person = watched(0.0, TemporalOptions(identity=1.0, smoothing=0.0))
     pictures = [texture(120, 160, seed) for seed in range(4)]
-    placed = [person.place(p, 8 + i, (8 + i) / 30, base, "z+") for i, p in enumerate(pictures)]
+    placed = [encoded(person, picture, 8 + i, base) for i, picture in enumerate(pictures)]
     steady = [person.steadied(p, (8 + i) / 30, 6).ws[0] for i, p in enumerate(placed)]
     for portrait, ws in zip(placed, steady, strict=True):
         assert np.allclose(ws[:6], portrait.ws[0, :6], atol=1e-5)
@@ -69,7 +77,7 @@ def test_who_is_drawn_stays_and_the_expression_does_not(base):
 
 def test_the_attribute_is_chosen_once(base):
     person = watched(0.0, TemporalOptions())
-    portrait = person.place(texture(120, 160), 8, 8 / 30, base, "z+")
+    portrait = encoded(person, texture(120, 160), 8, base)
     chosen = []
     for likely in (0.6, 0.3):
         person.attributes = {"first": likely, "second": 1 - likely}

@@ -37,9 +37,25 @@ def test_gaps_and_uneven_times_are_bridged():
     assert fit.at(0.235) == pytest.approx(2.35, abs=1e-6)
 
 
-def test_the_ends_are_a_line_not_a_delay():
+@pytest.mark.parametrize("end", [0, 1, -2, -1])
+def test_the_very_ends_keep_what_moves(end):
+    values = 3 + 2 * TIMES - 5 * TIMES**2
+    assert filtered(LocalFit(0.1), values).at(TIMES[end]) == pytest.approx(values[end], abs=1e-9)
+    noise = np.random.default_rng(0).normal(size=(60, 400))
+    assert filtered(LocalFit(0.06), noise).at(TIMES[end]).std() < noise[end].std()
+
+
+def test_beyond_the_ends_lies_a_line():
     fit = filtered(LocalFit(0.1), 4 * TIMES)
-    assert fit.at(TIMES[-1]) == pytest.approx(4 * TIMES[-1])
+    assert fit.at(TIMES[-1] + 0.1) == pytest.approx(4 * TIMES[-1] + 0.4)
+
+
+def test_what_will_not_be_asked_for_is_forgotten_and_changes_nothing():
+    values = np.random.default_rng(2).normal(size=(60, 2))
+    fit = filtered(LocalFit(0.06), values)
+    before, size = fit.at(1.9), len(fit.snapshot()["times"])
+    fit.forget(1.9)
+    assert np.array_equal(fit.at(1.9), before) and len(fit.snapshot()["times"]) < size
 
 
 @pytest.mark.parametrize("num_values", [1, 2, 5])

@@ -71,10 +71,11 @@ def test_every_frame_comes_back_in_order_with_its_time(stylizer):
 
 
 def test_no_more_frames_are_held_than_looked_ahead(stylizer):
-    stylizer._detector.faces = [[face()] for _ in range(12)]
-    stabilizer = Stabilizer(stylizer, None, QUICK)
-    counts = [len(stabilizer.push(frame)) for frame in clip(12)]
-    assert counts == [0] * 4 + [1] * 8
+    stylizer._detector.faces = [[face()] for _ in range(24)]
+    single, several = (Stabilizer(stylizer, None, QUICK, batch=batch) for batch in (1, 3))
+    assert [len(single.push(frame)) for frame in clip(12)] == [0] * 4 + [1] * 8
+    assert [len(several.push(frame)) for frame in clip(12)] == [0] * 6 + [3, 0, 0] * 2
+    assert len(several.flush()) == 6
 
 
 @pytest.mark.parametrize("color", ["style", "keep"])
@@ -96,6 +97,19 @@ def test_steadiness_calms_what_trembles(stylizer):
         done = np.stack([d.frame.rgb for d in drawn(stylizer, frames, faces, None, temporal)])
         changes.append(np.abs(np.diff(done.astype(float), axis=0)).mean())
     assert changes[1] < 0.5 * changes[0]
+
+
+def test_batches_draw_what_single_frames_draw(stylizer):
+    """Each batch knows more of what follows; without steadiness that makes no difference."""
+    frames, faces = clip(7), [[face(60 + i), face(110, 60, 7)] for i in range(7)]
+    calm = replace(QUICK, steadiness=0.0)
+    pictures = []
+    for batch in (1, 3):
+        stylizer._detector.faces = list(faces)
+        stabilizer = Stabilizer(stylizer, None, calm, batch=batch)
+        done = [d for frame in frames for d in stabilizer.push(frame)] + stabilizer.flush()
+        pictures.append(np.stack([d.frame.rgb for d in done]).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
 def test_a_frame_without_a_face_passes_through(stylizer):
@@ -150,7 +164,7 @@ def test_faces_to_draw_are_chosen_by_track(stylizer, chosen, shown):
 
 
 @pytest.mark.parametrize("temporal", [QUICK, TemporalOptions(look_ahead=0)])
-@pytest.mark.parametrize("stopped_after", [3, 7])
+@pytest.mark.parametrize("stopped_after", [3, 7, 10])
 def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after):
     frames = clip(12)
     faces = [[face(60 + i), face(110, 60, 7)] for i in range(12)]
@@ -158,21 +172,23 @@ def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after):
     options = StylizeOptions(color="keep")
     whole = drawn(stylizer, frames, faces, options, temporal)
 
+    stylizer._detector.faces = list(faces)
     first = Stabilizer(stylizer, options, temporal)
-    done = [d for i in range(stopped_after) for d in first.push(frames[i], faces[i])]
+    done = [d for i in range(stopped_after) for d in first.push(frames[i])]
     second = Stabilizer(stylizer, options, temporal)
     second.restore(first.snapshot())
     for index in range(len(done), 12):
-        done += second.push(frames[index], faces[index])
+        done += second.push(frames[index])
     done += second.flush()
     for a, b in zip(whole, done, strict=True):
         assert a.faces == b.faces and np.array_equal(a.frame.rgb, b.frame.rgb)
 
 
 def test_a_snapshot_holds_only_tensors_and_json_values(stylizer):
+    stylizer._detector.faces = [[face()]] * 6
     stabilizer = Stabilizer(stylizer, None, QUICK)
     for frame in clip(6):
-        stabilizer.push(frame, [face()])
+        stabilizer.push(frame)
     kinds = (torch.Tensor, int, float, str, list, type(None))
     state = stabilizer.snapshot()
     assert all(isinstance(value, kinds) for value in state.values())

@@ -39,6 +39,14 @@ def test_pairs_are_two_frames_of_one_clip(tmp_path):
     assert torch.equal(pairs, clips.pairs(64, torch.Generator().manual_seed(0)))
 
 
+def test_frames_that_lie_ready_are_drawn_alike(tmp_path):
+    clips = load_clips(write_frames(tmp_path), 64)
+    ready = clips.resident(torch.device("cpu"))
+    drawn = [c.pairs(16, torch.Generator().manual_seed(3)) for c in (clips, ready)]
+    assert ready.pixels.shape == (12, 3, 64, 64) and torch.equal(*drawn)
+    assert clips.resident(torch.device("cpu"), most_bytes=1000).pixels is None, "too many"
+
+
 def test_sets(tmp_path):
     clips = load_clips(write_frames(tmp_path), 32)
     held, rest = clips.split_off(1)

@@ -128,7 +128,7 @@ def test_shares_give_the_gradients_of_the_whole_batch(config, tmp_path, monkeypa
 def test_stills_are_deformed_twice(config, tmp_path):
     photos = str(write_tiny(tmp_path) / "pictures")
     config = dataclasses.replace(config, photos=photos, photo_share=0.99, jitter=0.0)
-    material = load_material(config)
+    material = load_material(config, torch.device("cpu"))
     torch.manual_seed(0)
     pairs = draw_pairs(config, material, torch.Generator().manual_seed(1), torch.device("cpu"))
     assert pairs.shape == (2, 2, 3, 64, 64) and pairs.min() >= 0 and pairs.max() <= 1
@@ -138,7 +138,7 @@ def test_stills_are_deformed_twice(config, tmp_path):
 
 
 def test_zoom_enlarges_a_pair_alike_about_its_middle(config):
-    material = load_material(dataclasses.replace(config, zoom=2.0))
+    material = load_material(dataclasses.replace(config, zoom=2.0), torch.device("cpu"))
     assert (material.clips.size, material.held.size) == (128, 64)
     column = torch.linspace(-1, 1, 128).expand(8, 2, 3, 128, 128)
     torch.manual_seed(0)

@@ -103,6 +103,16 @@ def test_sound_that_begins_before_the_picture_is_kept_in_step(
     assert copied_beeps == pytest.approx(beeps, abs=1e-6)
 
 
+@pytest.mark.parametrize(("suffix", "lossless"), [(".mkv", True), (".webm", False)])
+def test_the_last_frame_stays_as_long_as_the_others(
+    make_clip: MakeClip, tmp_path: Path, suffix: str, lossless: bool
+) -> None:
+    """These files do not say how long a frame stays, only when the next one comes."""
+    source = make_clip("four.mp4", rate="4", seconds=2)
+    rewrite(source, tmp_path / f"out{suffix}", every=5, lossless=lossless)
+    assert probe(tmp_path / f"out{suffix}").seconds == pytest.approx(2.0, abs=1e-3)
+
+
 def test_every_track_is_copied_untouched(make_clip: MakeClip, tmp_path: Path) -> None:
     source = make_clip(
         *("tracks.mp4", *SINE, *SINE, "-map", "0", "-map", "1", "-map", "2"),
