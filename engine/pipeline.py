@@ -22,6 +22,7 @@ from engine.base import Base
 from engine.color import match_color
 from engine.detect import Detector, Face, choose_detector
 from engine.errors import Cancelled, ImageError, StylizeError
+from engine.finish import finished
 from engine.image import resize, to_tensor, to_uint8
 from engine.latent import map_zplus, reparameterize, truncate
 from engine.library import StyleLibrary
@@ -31,7 +32,7 @@ from engine.reference import reference_codes
 from engine.runtime import Runtime, memory_guard
 from engine.style import Style
 
-__all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_distance"]
+__all__ = ["Portrait", "StylizeOptions", "Stylizer", "picture_distance"]
 
 ShouldStop = Callable[[], bool]
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -174,15 +175,14 @@ class Stylizer:
                 return self.crop(portrait, crop, options)
             to_crop = portrait.face.photo_to(len(crop))
             picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
-        picture = picture.copy() if picture is rgb else picture
-        return resize(picture, *fitted_size(*picture.shape[:2], options.output_size))
+        return _finished(picture, rgb, options)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
         if options.color == "keep":
             photo = resize(portrait.face.crop, len(rendered), len(rendered))
             rendered = match_color(rendered, rendered, photo, np.ones(photo.shape[:2]))
-        return resize(rendered, *fitted_size(*rendered.shape[:2], options.output_size))
+        return finished(rendered, options)
 
     def __call__(
         self,
@@ -200,14 +200,14 @@ class Stylizer:
         options = options or self.card.options()
         faces = self.detect(rgb) if faces is None else faces
         chosen = [faces[index] for index in options.select(len(faces))]
-        whole = replace(options, output_size=0)
+        whole = replace(options, output_size=0, ai_label=False)
         picture = rgb
         for portrait in self._portraits(rgb, chosen, should_stop):
             crop = self.render(portrait, options, should_stop, style_ws)
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             picture = self.paste(picture, [portrait], [crop], whole)
-        return self.paste(picture, [], [], options)
+        return _finished(picture, rgb, options)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None
@@ -275,10 +275,10 @@ def picture_distance(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return (height, width) with the longer side scaled to `longest`; unchanged if that is 0."""
-    scale = longest / max(height, width) if longest else 1.0
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def _finished(picture: np.ndarray, rgb: np.ndarray, options: StylizeOptions) -> np.ndarray:
+    """A picture in its final size and labelled; a copy of the photo where nothing was drawn."""
+    is_drawn = picture is not rgb
+    return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
 
 
 @lru_cache(maxsize=4)

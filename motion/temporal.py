@@ -23,9 +23,10 @@ from engine import color
 from engine.align import AlignedFace, compare_colors
 from engine.detect import Face
 from engine.errors import Cancelled, OptionError
+from engine.finish import finished
 from engine.image import resize
 from engine.options import StylizeOptions
-from engine.pipeline import Portrait, Stylizer, fitted_size
+from engine.pipeline import Portrait, Stylizer
 from motion.flow import carried
 from motion.follow import gray_of, movement
 from motion.person import Look, Person
@@ -246,9 +247,9 @@ class Stabilizer:
         if share and self._last and held.portraits:
             picture = carried(frame.rgb, picture, *self._last, share)
         self._last = (frame.rgb, picture)
-        size = fitted_size(*picture.shape[:2], self.options.output_size)
-        alpha = None if frame.alpha is None else resize(frame.alpha, *size)
-        frame = replace(frame, rgb=resize(picture, *size), alpha=alpha)
+        rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
+        alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
+        frame = replace(frame, rgb=rgb, alpha=alpha)
         return StylizedFrame(frame, tuple(held.portraits))
 
     def _with_person(
@@ -257,7 +258,7 @@ class Stabilizer:
         """Draw one person into the picture; colours are compared with the untouched frame."""
         look = self.people.get(number) or Look(self.stylizer, self.options)
         person, time = self._persons[number], float(frame.time)
-        options = replace(look.options, samples=1, output_size=0)
+        options = replace(look.options, samples=1, output_size=0, ai_label=False)
         portrait = person.steadied(portrait, time, FREE_LAYERS)
         crop = look.stylizer.render(portrait, options)
         if options.color == "keep":
