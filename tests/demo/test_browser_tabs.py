@@ -122,13 +122,14 @@ def test_a_photo_is_painted_like_a_reference_and_verified(visit, filmed, tmp_pat
     visitor.wait(lambda: "parts that a trained network drew" in answer.inner_text())
 
 
-def test_the_page_speaks_chinese_to_those_who_do(visit, photo: Path):
+def test_the_page_speaks_chinese_to_those_who_do(visit, server, photo: Path):
+    server.detector.faces = TWO_FACES
     visitor = visit(locale="zh-CN")
     for text in ("照片", "微调", "请选择照片，用相机拍摄，或粘贴。", "立即删除我的文件"):
         visitor.page.get_by_text(text, exact=True).first.wait_for()
     assert visitor.page.get_by_role("tab", name="变化").is_visible()
     visitor.upload(photo)
-    visitor.wait(lambda: "秒读取 1 张人脸" in visitor.status())
+    visitor.wait(lambda: "秒读取 2 张人脸" in visitor.status())
     assert "更接近原照片" in visitor.page.locator("#likeness").inner_text()
     visitor.keep_screenshot("chinese")
 
