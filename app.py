@@ -14,7 +14,12 @@ from pathlib import Path
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(description="Stylize portraits in the browser.")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network")
+    everyone = "SPACE_ID" in os.environ  # on a Hugging Face Space the page is for all
+    parser.add_argument(
+        "--host",
+        default="0.0.0.0" if everyone else "127.0.0.1",
+        help="0.0.0.0 for the whole network (default: this machine alone; on a Space everyone)",
+    )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default: auto)")
@@ -27,6 +32,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--train",
         action=argparse.BooleanOptionalAction,
         help="offer training (default: only where no other machine reaches the page)",
+    )
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer the endpoints as MCP tools too (docs/api.md)"
     )
     parser.add_argument("--no-warm-up", action="store_true", help="load styles on first use only")
     parser.add_argument("--verbose", action="store_true", help="log what takes how long")

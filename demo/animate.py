@@ -190,6 +190,7 @@ def drive(
     from dataclasses import replace
 
     from engine.align import paste
+    from engine.finish import labelled
 
     largest = max(LARGEST, options.output_size)
     size = min(max(sitter.square.side, animator.size), largest)
@@ -198,7 +199,7 @@ def drive(
         if in_photo:
             to_crop = sitter.square.photo_to_crop(len(frame.rgb))
             frame = replace(frame, rgb=paste(sitter.picture, frame.rgb, to_crop))
-        yield frame
+        yield replace(frame, rgb=labelled(frame.rgb)) if options.ai_label else frame
 
 
 def written(

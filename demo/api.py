@@ -2,7 +2,8 @@
 
 `stylize_image` draws one photo, `stylize_batch` many, `vary` several looks of one,
 `apply_reference` one like another picture, and `edit` changes the face before it is drawn;
-`stylize_video` and `animate` make films (demo/api_films.py). Arguments are those of the endpoint,
+`stylize_video` and `animate` make films. What they do is in demo/api_pictures.py and
+demo/api_films.py; all of it can be called off. Arguments are those of the endpoint,
 then its options; new options are added at the end, so that callers by position go on working.
 """
 
@@ -10,45 +11,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import gradio as gr
-import numpy as np
-from gradio.utils import get_upload_folder
-from torch import Tensor
 
 from demo.api_films import CLIPS, film_rows
-from demo.batch import MOST_BYTES, MOST_PHOTOS, new_folder, stylize_all, write_zip
+from demo.api_pictures import MOST_LOOKS, apply, edit, stylize_batch, stylize_file, vary
+from demo.batch import MOST_BYTES, MOST_PHOTOS
 from demo.controls import photo_input, uploaded_path
 from demo.edits import LARGEST, direction_names
-from demo.looks import some_looks
-from demo.statement import write_picture
+from demo.live import stoppable
 from demo.studio import Studio
-from engine.errors import ImageError, OptionError, StylizeError
-from engine.image import Photo, read_photo, resize
+from engine.errors import StylizeError
 from engine.options import OptionField, Options, StylizeOptions
-from engine.pipeline import Stylizer
-from engine.provenance import COMPOSITE, GENERATED
 
 PHOTO = "a JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF file of at most 40 megapixels."
 STYLE = "name of the style, as the page offers it."
-MOST_LOOKS = 16
 TYPES = {"float": float, "int": int, "bool": bool, "str": str}
-NO_FACE = (
-    "no face found in {name} ({width}x{height}); a face of at least 24 px is needed: crop closer, "
-    "or open the page and mark the face by hand"
-)
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """One endpoint: its own arguments as (name, default, help), and what it does.
 
-    `run` takes the studio, the values of the arguments (files as paths) and the options, and
-    returns one path or several, as `gives` says. An argument whose default is `dict` is a file,
-    `list` are several.
+    `run` takes the studio, the values of the arguments (files as paths), the options, and what to
+    ask whether to stop; it returns one path or several, as `gives` says. An argument whose default
+    is `dict` is a file, `list` are several.
     """
 
     name: str
@@ -105,12 +94,17 @@ def add_endpoints(studio: Studio) -> None:
 def _add(endpoint: Endpoint, studio: Studio) -> None:
     num_own = len(endpoint.arguments)
 
-    def call(*values: object) -> str | list[str]:
+    def call(*values: object) -> Iterator[str | list[str] | None]:
         own, rest = values[:num_own], values[num_own:]
         try:
             pairs = zip(endpoint.arguments, own, strict=True)
             arguments = [_received(default, value) for (_, default, _), value in pairs]
-            return endpoint.run(studio, *arguments, *endpoint.read(rest))
+            arguments += endpoint.read(rest)
+            # Work that is called off stops where it yields: nothing until the result is there.
+            result = yield from stoppable(
+                lambda should_stop: endpoint.run(studio, *arguments, should_stop=should_stop)
+            )
+            yield result
         except StylizeError as error:
             raise gr.Error(str(error), title=endpoint.name, print_exception=False) from error
 
@@ -152,97 +146,6 @@ def _document(call: Callable[..., Any], endpoint: Endpoint) -> None:
     lines += [f"    {o.name}: {o.accepted}; {o.help}" for o in options]
     arguments = "\n".join(lines)
     call.__doc__ = f"{endpoint.summary}\n\nArgs:\n{arguments}\n\nReturns:\n    {endpoint.returns}"
-
-
-def stylize_file(studio: Studio, source: str | None, style: str, options: StylizeOptions) -> str:
-    """Stylize a file and return the path of the PNG; raises StylizeError, also without a face."""
-    return _draw(studio.stylizer(style), source, [options])[0]
-
-
-def vary(
-    studio: Studio, source: str | None, style: str, count: int, options: StylizeOptions
-) -> list[str]:
-    """Draw `count` looks of a file from `options.variation` on (1 if that is 0); their paths."""
-    if not 1 <= int(count) <= MOST_LOOKS:
-        raise OptionError(f"count is {count}; accepted are 1 to {MOST_LOOKS}: change it")
-    first = max(1, options.variation)
-    looks = some_looks(first, int(count))[1:]
-    every = [replace(options, variation=look.variation) for look in looks]
-    return _draw(studio.stylizer(style), source, every)
-
-
-def apply(
-    studio: Studio,
-    source: str | None,
-    reference: str | None,
-    style: str,
-    options: StylizeOptions,
-) -> str:
-    """Stylize a file like a reference picture and return the path of the PNG."""
-    stylizer = studio.stylizer(style)
-    if reference is None:
-        raise ImageError("no reference was sent; send one as the second argument")
-    code = stylizer.reference(read_photo(reference).rgb)
-    return _draw(stylizer, source, [options], code)[0]
-
-
-def stylize_batch(studio: Studio, sources: list[str], style: str, options: StylizeOptions) -> str:
-    """Draw many files and return the path of the zip; raises StylizeError if all failed."""
-    stylizer = studio.stylizer(style)
-    stylizer.card.path_of(options.attribute)
-    folder = new_folder(Path(get_upload_folder()) / "api")
-    outcomes = list(stylize_all(stylizer, sources, options, folder))
-    if not any(outcome.pictures for outcome in outcomes):
-        raise StylizeError("; ".join(outcome.complaint for outcome in outcomes))
-    return str(write_zip(outcomes, style, folder))
-
-
-def edit(
-    studio: Studio,
-    source: str | None,
-    style: str,
-    direction: str,
-    amount: float,
-    options: StylizeOptions,
-) -> str:
-    """Move the faces along a direction, draw them, and return the path of the PNG."""
-    names = [name.lower() for name in direction_names(studio.directions(style))]
-    wish = str(direction).strip()
-    number = names.index(wish.lower()) if wish.lower() in names else wish
-    step = f"{number}:{float(amount):g}"
-    edits = step if options.edits == "none" else f"{options.edits},{step}"
-    return stylize_file(studio, source, style, replace(options, edits=edits))
-
-
-def _draw(
-    stylizer: Stylizer,
-    source: str | None,
-    every: list[StylizeOptions],
-    style_ws: Tensor | None = None,
-) -> list[str]:
-    """Draw one photo with each of some options; raises StylizeError, also without a face."""
-    if source is None:
-        raise ImageError("no photo was sent; send one as the first argument")
-    photo = read_photo(source)
-    faces = stylizer.detect(photo.rgb)
-    if not every[0].select(len(faces)):
-        height, width = photo.rgb.shape[:2]
-        raise StylizeError(NO_FACE.format(name=Path(source).name, width=width, height=height))
-    folder = new_folder(Path(get_upload_folder()) / "api")
-    paths = []
-    for options in every:
-        rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
-        number = f"-{options.variation}" if len(every) > 1 else ""
-        paths.append(folder / f"stylized-{stylizer.card.name}{number}.png")
-        made = COMPOSITE if options.whole_photo else GENERATED
-        write_picture(paths[-1], rgb, _fitted_alpha(photo, rgb, options), made, source)
-    return [str(path) for path in paths]
-
-
-def _fitted_alpha(photo: Photo, rgb: np.ndarray, options: StylizeOptions) -> np.ndarray | None:
-    if not options.whole_photo or photo.alpha is None:
-        return None
-    return resize(photo.alpha[..., None].repeat(3, axis=2), *rgb.shape[:2])[..., 0]
 
 
 def _own_control(name: str, default: Any) -> gr.components.Component:

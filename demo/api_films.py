@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 
 from demo.animating import Animation
+from demo.api_pictures import ShouldStop, never
+from demo.batch import new_folder
 from demo.reels import MOST_SECONDS, WEB
 from demo.statement import mark_film
 from demo.studio import Studio
-from engine.errors import MediaError, OptionError, StylizeError
+from engine.errors import Cancelled, MediaError, OptionError, StylizeError
 from engine.image import read_photo
 from engine.options import StylizeOptions
 from engine.provenance import COMPOSITE, GENERATED
@@ -52,6 +54,8 @@ def stylize_video(
     end: float,
     options: StylizeOptions,
     temporal: TemporalOptions,
+    *,
+    should_stop: ShouldStop = never,
 ) -> str:
     """Stylize a clip from `start` to `end` seconds (0: to its end), and return the path of the MP4.
 
@@ -64,9 +68,12 @@ def stylize_video(
             f"the film would have {last - start:.0f} s; up to {MOST_SECONDS} s are made here: "
             "change start or end"
         )
-    stylizer, result = studio.stylizer(style), _new_file(f"stylized-{style}.mp4")
+    stylizer, result = studio.stylizer(style, is_long=True), _new_file(f"stylized-{style}.mp4")
     job = Job(clip.path, result, options, temporal, start=start, end=end or None, limits=WEB)
-    outcome = run(job, stylizer)
+    outcome = run(job, stylizer, lambda step: None, should_stop)
+    if not outcome.is_complete:
+        shutil.rmtree(result.parent, ignore_errors=True)
+        raise Cancelled("the film was called off")
     if outcome.num_untouched == outcome.frames:
         result.unlink()
         raise StylizeError(
@@ -83,6 +90,8 @@ def animate(
     driving: str | None,
     style: str,
     options: AnimateOptions,
+    *,
+    should_stop: ShouldStop = never,
 ) -> str:
     """Drive a photo, drawn in a style or as it is, by a clip; return the path of the MP4.
 
@@ -90,13 +99,14 @@ def animate(
     """
     rgb = read_photo(_given(photo, "photo")).rgb
     clip = probe(_given(driving, "driving clip"), WEB)
-    animator, stylizer = studio.animator(), studio.stylizer(style or studio.default_style)
+    animator = studio.animator()
+    stylizer = studio.stylizer(style or studio.default_style, is_long=True)
     faces, picture = stylizer.detect(rgb), rgb
     if style:
         picture = stylizer(rgb, StylizeOptions(faces="largest"), faces=faces)
     result = _new_file(f"animated-{style or 'photo'}.mp4")
     limits = {"limits": WEB, "most_seconds": MOST_SECONDS}
-    animation = Animation(animator, options, stylizer.detect, lambda: False, **limits)
+    animation = Animation(animator, options, stylizer.detect, should_stop, **limits)
     for _ in animation.make(picture, faces, rgb, clip, result):
         pass  # nobody watches
     mark_film(result, GENERATED, photo)
@@ -124,6 +134,4 @@ def _second(**named: Any) -> float:
 
 
 def _new_file(name: str) -> Path:
-    folder = Path(get_upload_folder()) / "api" / secrets.token_hex(16)
-    folder.mkdir(parents=True, mode=0o700)
-    return folder / name
+    return new_folder(Path(get_upload_folder()) / "api") / name

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 
 MOST_PHOTOS, MOST_BYTES = 50, 300 << 20
+KEPT_SECONDS = 3600
 UNCHANGED = "no face found; it is in the zip as it was"
 
 
@@ -91,7 +95,15 @@ def write_zip(outcomes: Sequence[Outcome], style: str, folder: Path) -> Path:
 
 
 def new_folder(shelf: Path) -> Path:
-    """Return a new folder in `shelf` that no other visitor can guess."""
+    """Return a new folder in `shelf` that no other visitor can guess, and forget the old ones.
+
+    Gradio deletes what it has given away, not what lies beside it.
+    """
+    oldest = time.time() - KEPT_SECONDS
+    for other in shelf.iterdir() if shelf.is_dir() else ():
+        with suppress(OSError):  # somebody else has just deleted it
+            if other.stat().st_mtime < oldest:
+                shutil.rmtree(other, ignore_errors=True)
     folder = shelf / secrets.token_hex(16)
     folder.mkdir(parents=True, mode=0o700)
     return folder

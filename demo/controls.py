@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from demo.words import say
 from engine.errors import ImageError
 from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 
@@ -50,11 +51,12 @@ def option_control(
 ) -> gr.components.Component:
     """Return the control of one of some options, as its kind asks; `changes` go to Gradio."""
     option = options.describe()[name]
-    settings = {"label": option.label, "info": _sentence(option.help), "value": option.default}
+    about = {"label": say(option.label), "info": say(_sentence(option.help))}
+    settings = {**about, "value": option.default}
     if name in LABELS:
         label, choices = LABELS[name]
         pairs = [(text, value) for value, text in choices.items()]
-        return gr.Radio(pairs, **{**settings, "label": label, "info": None, **changes})
+        return gr.Radio(pairs, **{**settings, "label": say(label), "info": None, **changes})
     if option.kind == "str":
         return gr.Textbox(**{**settings, **changes})
     if option.kind == "bool":
@@ -68,7 +70,7 @@ def option_control(
 def attribute_control(attributes: tuple[str, ...], **changes: Any) -> gr.Radio:
     """Return the choice among the attribute paths of a style; hidden where there is none."""
     choices = [("Automatic", AUTOMATIC), *((name.capitalize(), name) for name in attributes)]
-    settings = {"label": "Variant", "value": AUTOMATIC, "visible": len(attributes) > 1}
+    settings = {"label": say("Variant"), "value": AUTOMATIC, "visible": len(attributes) > 1}
     return gr.Radio(choices, **{**settings, **changes})
 
 

@@ -8,6 +8,8 @@ import io
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from contextvars import copy_context
 from threading import Event
 from typing import TypeVar
 
@@ -30,26 +32,40 @@ LIVE = """
 """
 
 
+def stoppable(
+    work: Callable[[Callable[[], bool]], T], should_stop: Callable[[], bool] = lambda: False
+) -> Generator[None, None, T]:
+    """Run `work(should_stop)` in a thread, in the same context; yield every so many seconds.
+
+    Returns what it returns and raises what it raises. A generator that is closed early, because
+    the visitor is gone or calls it off, stops the work and waits for it.
+    """
+    is_closed = Event()
+    with ThreadPoolExecutor(1) as pool:
+        run = copy_context().run
+        future = pool.submit(run, work, lambda: is_closed.is_set() or should_stop())
+        try:
+            while not wait([future], EVERY).done:
+                yield
+            return future.result()
+        finally:
+            is_closed.set()
+
+
 def watched(
     work: Callable[[Callable[[Told], None], Callable[[], bool]], T],
     should_stop: Callable[[], bool],
 ) -> Generator[Told, None, T]:
-    """Run `work(tell, should_stop)` in a thread; yield the last it told every so many seconds.
-
-    Returns what it returns and raises what it raises. A generator that is closed early, because
-    the visitor is gone, stops the work and waits for it.
-    """
+    """Run `work(tell, should_stop)` as `stoppable` does; yield the last it told."""
     told: deque[Told] = deque(maxlen=1)
-    is_closed = Event()
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, told.append, lambda: is_closed.is_set() or should_stop())
-        try:
-            while not wait([future], EVERY).done:
-                if told:
-                    yield told.pop()
-            return future.result()
-        finally:
-            is_closed.set()
+    with closing(stoppable(lambda stop: work(told.append, stop), should_stop)) as steps:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            if told:
+                yield told.pop()
 
 
 def live_html(rgb: np.ndarray, share: float, alt: str) -> str:

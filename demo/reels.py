@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from demo import visit as visits
 from demo.films import PREVIEW_SECONDS
 from demo.live import duration
 from demo.looks import changed_flags, command
 from demo.statement import mark_film
 from demo.studio import Studio
+from demo.tiles import write_tiles
 from engine.card import Card
 from engine.errors import MediaError, OptionError
 from engine.options import StylizeOptions
@@ -172,8 +171,8 @@ def command_of(card: Card, wish: Wish) -> str:
     return " ".join([*words, *(f"--person {n}={style or 'none'}" for n, style in people)])
 
 
-def people_in(reel: Reel, stylizer: Stylizer, start: float) -> dict[int, np.ndarray]:
-    """Return who is seen in the second after `start`: a picture uint8 [S, S, 3] by number.
+def people_in(reel: Reel, stylizer: Stylizer, start: float) -> dict[int, str]:
+    """Return who is seen in the second after `start`: a file with a picture, by number.
 
     Numbers are those a film from `start` on gives them, as far as some of its frames tell.
     """
@@ -188,7 +187,8 @@ def people_in(reel: Reel, stylizer: Stylizer, start: float) -> dict[int, np.ndar
                     square = face_square(face.box, frame.rgb)
                     best[number] = (face.area, square.cut(frame.rgb, visits.THUMBNAIL_SIDE))
     least = min(2, max(count.values(), default=0))
-    return {number: best[number][1] for number in sorted(best) if count[number] >= least}
+    seen = [number for number in sorted(best) if count[number] >= least]
+    return dict(zip(seen, write_tiles(reel.folder, (best[n][1] for n in seen)), strict=True))
 
 
 def pace_of(reel: Reel, stylizer: Stylizer) -> float:
@@ -244,7 +244,7 @@ def _look(studio: Studio, wish: Wish, style: str | None) -> Look | None:
     if style is None:
         return None
     options = {**wish.options.to_dict(), "attribute": None}
-    return Look(studio.stylizer(style), StylizeOptions.from_dict(options))
+    return Look(studio.stylizer(style, is_long=True), StylizeOptions.from_dict(options))
 
 
 def _stem(path: Path) -> str:

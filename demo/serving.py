@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from demo.theme import HEAD, build_theme
+
+STREAM = Path(__file__).parent / "assets" / "stream.js"
 
 
 def private_settings() -> dict[str, Any]:
     """Return the arguments for Gradio's `launch` that all pages share."""
     return {
         "theme": build_theme(),
-        "head": HEAD,
+        "head": f"{HEAD}<script>{STREAM.read_text('utf-8')}</script>",
         "allowed_paths": [],
         "run_history": False,
         "enable_monitoring": False,

@@ -5,14 +5,17 @@ Read-only after loading: what belongs to one visitor is a `Visit` (demo/visit.py
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from demo.zerogpu import BorrowingStylizer, Lender
 from engine.base import Base
 from engine.card import Card
 from engine.detect import Detector, choose_detector, face_from_points
@@ -37,6 +40,7 @@ class Studio:
         library: where the packs are.
         runtime: where the networks run; None decides now.
         find_detector: gives the detector to use with the detector network of a base pack.
+        lender: lends GPUs per call (demo/zerogpu.py); None where nobody does.
 
     Raises PackError where the library holds no style at all.
     """
@@ -46,12 +50,14 @@ class Studio:
         library: StyleLibrary,
         runtime: Runtime | None = None,
         find_detector: FindDetector = choose_detector,
+        lender: Lender | None = None,
     ) -> None:
-        self.library = library
+        self.library, self.lender = library, lender
         self.runtime = runtime or pick_runtime()
+        self._steady = pick_runtime("cpu") if lender else self.runtime  # for work that takes long
         self._find_detector = find_detector
-        self._stylizers: dict[str, Stylizer] = {}
-        self._detectors: dict[str, Detector | None] = {}  # by hash of the base
+        self._stylizers: dict[tuple[str, Runtime], Stylizer] = {}
+        self._detectors: dict[tuple[str, str], Detector | None] = {}  # by base and device
         self._animator: Animator | None = None
         self._lock = threading.Lock()
         self._order: list[str] = []
@@ -92,6 +98,13 @@ class Studio:
             raise PackError(f"no style {name!r}; choose one of {', '.join(self.names())}")
         return self.library.card(name)
 
+    def companions(self, name: str) -> list[str]:
+        """Return the styles that can draw the same portraits as one: together in one picture."""
+        card = self.card(name)
+        wanted = (card.base, card.encoder_space)
+        every = [self.card(other) for other in self.names()]
+        return [other.name for other in every if (other.base, other.encoder_space) == wanted]
+
     def directions(self, name: str) -> Sequence[str]:
         """Return what the first semantic directions of a style's base do; () if nobody looked."""
         self.card(name)
@@ -100,30 +113,42 @@ class Studio:
         except PackError:
             return ()  # the style will say so when it is loaded
 
-    def stylizer(self, name: str) -> Stylizer:
-        """Return the loaded style `name`; the first call reads its weights. Raises PackError."""
+    def stylizer(self, name: str, *, is_long: bool = False) -> Stylizer:
+        """Return the loaded style `name`; the first call reads its weights. Raises PackError.
+
+        `is_long` is for films and the like: they never hold a GPU that is lent per call.
+        """
         self.card(name)
         with self._lock:
-            if name not in self._stylizers:
-                started = time.perf_counter()
-                style = self._load(name)
-                self._stylizers[name] = Stylizer(style, self._detector(style.base))
-                log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
-            return self._stylizers[name]
+            return self._loaded(name, self._steady if is_long else self.runtime)
+
+    def _loaded(self, name: str, runtime: Runtime) -> Stylizer:
+        if (name, runtime) not in self._stylizers:
+            started = time.perf_counter()
+            style = self._load(name, runtime)
+            detector = self._detector(style.base)
+            if self.lender is None or runtime is self._steady:
+                stylizer = Stylizer(style, detector)
+            else:
+                spare = functools.partial(self.stylizer, name, is_long=True)
+                stylizer = BorrowingStylizer(style, detector, self.lender, spare)
+            self._stylizers[name, runtime] = stylizer
+            log.info("loaded style %s in %.2f s", name, time.perf_counter() - started)
+        return self._stylizers[name, runtime]
 
     def animator(self) -> Animator:
         """Return the loaded motion networks, read by the first call; PackError without any."""
         with self._lock:
-            self._animator = self._animator or Animator.load(runtime=self.runtime)
+            self._animator = self._animator or Animator.load(runtime=self._steady)
             return self._animator
 
-    def _load(self, name: str) -> Style:
+    def _load(self, name: str, runtime: Runtime) -> Style:
         """Load a style; what is wrong with its files, and where they lie, is no visitor's matter.
 
         Raises PackError.
         """
         try:
-            return self.library.load(name, self.runtime)
+            return self.library.load(name, runtime)
         except PackError as error:
             log.error("style %s: %s", name, error)
             raise PackError(
@@ -133,13 +158,20 @@ class Studio:
 
     def _detector(self, base: Base) -> Detector | None:
         """Without any detector the page still works: faces are marked by hand."""
-        if base.sha256 not in self._detectors:
+        key = (base.sha256, str(base.runtime.device))
+        if key not in self._detectors:
             try:
-                self._detectors[base.sha256] = self._find_detector(base.detector)
+                self._detectors[key] = self._find_detector(base.detector)
             except DetectorError as error:
                 log.warning("no face detector: %s", error)
-                self._detectors[base.sha256] = None
-        return self._detectors[base.sha256]
+                self._detectors[key] = None
+        return self._detectors[key]
+
+    def load_all(self) -> None:
+        """Load every style now; one that cannot be loaded is told of in the log."""
+        for name in self.names():
+            with suppress(PackError):
+                self.stylizer(name)
 
     def warm_up(self) -> None:
         """Run the default style once on a blank picture: the first visitor need not wait then."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import atexit
 import functools
+import importlib.util
 import logging
 import sys
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from demo.api import add_endpoints
+from demo.forgetting import add_forget_button
 from demo.serving import private_settings
 from demo.stopping import Stops
 from demo.studio import Studio
@@ -24,7 +29,9 @@ from demo.tabs.train_runs import Trainings, open_trainings, training_folder
 from demo.tabs.verify import build_verify
 from demo.tabs.video import VideoTab
 from demo.tabs.video_parts import ticket_state
-from demo.theme import CSS, HEADER, TITLE
+from demo.theme import CSS, TITLE, header_html
+from demo.words import mark_labels, translations
+from demo.zerogpu import lender
 from engine.detect import YuNetDetector, choose_detector
 from engine.errors import StylizeError
 from engine.library import StyleLibrary
@@ -51,7 +58,7 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
         delete_cache=(SWEEP_SECONDS, FILE_SECONDS),
         fill_width=True,
     ) as page:
-        gr.HTML(HEADER, elem_id="header-block", apply_default_css=False)
+        gr.HTML(header_html(), elem_id="header-block", apply_default_css=False)
         ticket = ticket_state()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Image", id="image") as tab:
@@ -77,6 +84,8 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
             train.follow_from(page, tab)
             with gr.Tab("Verify", id="verify"):
                 build_verify()
+        add_forget_button(page, stops)
+        mark_labels(page)
         add_endpoints(studio)
 
         def forget(request: gr.Request) -> None:
@@ -88,10 +97,21 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
 
 
-def launch_settings(studio: Studio) -> dict[str, Any]:
-    """Return the arguments for `launch`: nothing leaves the machine, no file but ours is served."""
+def launch_settings(studio: Studio, *, mcp: bool = False) -> dict[str, Any]:
+    """Return the arguments for `launch`: nothing leaves the machine, no file but ours is served.
+
+    With `mcp` the endpoints are offered as MCP tools too.
+    """
+
+    def health(request: Request) -> JSONResponse:
+        """Say that the page is up, for whoever watches over it."""
+        return JSONResponse({"status": "ok", "styles": len(studio.names())})
+
     return {
         **private_settings(),
+        "i18n": translations(),
+        "app_kwargs": {"routes": [Route("/health", health)]},
+        "mcp_server": mcp,
         "css": CSS,
         "max_file_size": MAX_FILE_SIZE,
         "state_session_capacity": MAX_SESSIONS,
@@ -107,15 +127,18 @@ def open_studio(arguments: argparse.Namespace) -> Studio:
     folders = [arguments.packs] if arguments.packs else []
     if arguments.yunet:
         yunet = YuNetDetector(arguments.yunet)
-        return Studio(StyleLibrary([*folders, *search_folders()]), runtime, lambda _: yunet)
+        library = StyleLibrary([*folders, *search_folders()])
+        return Studio(library, runtime, lambda _: yunet, lender())
     find = functools.partial(
         choose_detector, device=str(runtime.device), allow_download=arguments.allow_download
     )
-    return Studio(StyleLibrary([*folders, *search_folders()]), runtime, find)
+    return Studio(StyleLibrary([*folders, *search_folders()]), runtime, find, lender())
 
 
 def serve(arguments: argparse.Namespace) -> None:
     """Serve the page until interrupted; a wrong command line or pack ends with its message."""
+    if arguments.mcp and importlib.util.find_spec("mcp") is None:
+        sys.exit('app.py: --mcp needs a package that is missing: pip install "gradio[mcp]"')
     try:
         studio = open_studio(arguments)
         trainings = open_trainings(str(studio.runtime.device), arguments.host, arguments.train)
@@ -124,13 +147,15 @@ def serve(arguments: argparse.Namespace) -> None:
         sys.exit(f"app.py: {error}")
     if trainings is not None:
         atexit.register(trainings.stop_and_wait)
+    if studio.lender is not None:
+        studio.load_all()  # a GPU is lent to what was loaded before
     if not arguments.no_warm_up:
         studio.warm_up_in_background()
     _, url, _ = page.launch(
         server_name=arguments.host,
         server_port=arguments.port,
         prevent_thread_lock=True,
-        **launch_settings(studio),
+        **launch_settings(studio, mcp=arguments.mcp),
     )
     print(f"Stylize runs at {url}  (stop with Ctrl+C)", flush=True)
     page.block_thread()

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from engine.provenance import COMPOSITE, GENERATED
 
 log = logging.getLogger(__name__)
 
+ShouldStop = Callable[[], bool]
+
 VIEW_SIDE = 1600  # px; a larger photo is shown smaller than it is, and downloaded in full
 THUMBNAIL_SIDE = 160
-FILES_KEPT = 8  # the browser may still be fetching the previous pictures
+FILES_KEPT = 16  # the browser may still be fetching the previous pictures
 MARK_NAMES = ("left eye", "right eye", "mouth")
 SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
@@ -112,15 +115,18 @@ class PickedSample:
         return (self.face, self.samples, self.seed) == (face, options.samples, options.seed)
 
 
-def open_visit(stylizer: Stylizer, source: str, shelf: Path) -> Visit:
+def open_visit(
+    stylizer: Stylizer, source: str, shelf: Path, should_stop: ShouldStop | None = None
+) -> Visit:
     """Read the uploaded file `source`, find and encode its faces.
 
-    Files go to a new folder in `shelf`. Raises ImageError for a file that is no picture we read.
+    Files go to a new folder in `shelf`. Raises ImageError for a file that is no picture we read,
+    Cancelled where `should_stop` said so.
     """
     photo = read_photo(source)
     started = time.perf_counter()
     try:
-        portraits = tuple(stylizer.encode(photo.rgb))
+        portraits = tuple(stylizer.encode(photo.rgb, should_stop=should_stop))
     except DetectorError as error:  # the face can still be marked by hand
         log.warning("%s", error)
         portraits = ()
@@ -182,13 +188,18 @@ def draw_face(
     stylizer: Stylizer,
     options: StylizeOptions,
     index: int,
-    picked: PickedSample | None,
+    picked: PickedSample | None = None,
+    *,
+    should_stop: ShouldStop | None = None,
 ) -> Drawn:
-    """Draw portrait `index`; of several samples the one `picked` by hand, or the most typical."""
+    """Draw portrait `index`; of several samples the one `picked` by hand, or the most typical.
+
+    Raises Cancelled where `should_stop` said so.
+    """
     portrait = visit.portraits[index]
     if options.samples == 1:
-        return Drawn(portrait, stylizer.render(portrait, options))
-    samples = stylizer.render_samples(portrait, options)
+        return Drawn(portrait, stylizer.render(portrait, options, should_stop))
+    samples = stylizer.render_samples(portrait, options, should_stop)
     if picked is not None and picked.belongs_to(index, options):
         return Drawn(portrait, samples[picked.number], samples, picked.number)
     number = stylizer.most_typical(samples)
@@ -206,12 +217,6 @@ def compose(
     portraits, crops = [d.portrait for d in drawn], [d.crop for d in drawn]
     rgb = stylizer.paste(visit.photo.rgb, portraits, crops, options)
     return Picture(rgb, visit.photo.alpha, visit.photo.rgb, COMPOSITE)
-
-
-def thumbnails(visit: Visit) -> list[np.ndarray]:
-    """Return a square picture per face, uint8 [160, 160, 3], in the order of the portraits."""
-    side = THUMBNAIL_SIDE
-    return [resize(portrait.face.crop, side, side) for portrait in visit.portraits]
 
 
 def write_pair(visit: Visit, picture: Picture) -> tuple[Path, Path]:

@@ -155,6 +155,9 @@ class StylizeOptions(Options):
         "face, which is dark and coarse where photos lie far from it, as in the embedded styles",
         choices=("photo", "average"),
     )
+    ai_label: bool = option(
+        False, "Visible label", 'write "made with AI" into the lower right corner of the picture'
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,18 +19,19 @@ from torch import Tensor
 from engine.align import paste
 from engine.base import Base
 from engine.detect import Detector, Face, LooksAgain, choose_detector
+from engine.distance import picture_distance
 from engine.errors import Cancelled, ImageError, StylizeError
-from engine.image import resize, to_tensor, to_uint8
+from engine.finish import finished
+from engine.image import to_tensor, to_uint8
 from engine.latent import map_zplus, reparameterize, truncate
 from engine.library import StyleLibrary
-from engine.likeness import picture_distance
 from engine.options import StylizeOptions
 from engine.portraits import Portrait, central_square, encode_face, is_usable
 from engine.reference import reference_codes
 from engine.runtime import Runtime, memory_guard
 from engine.style import Style
 
-__all__ = ["Portrait", "StylizeOptions", "Stylizer", "fitted_size", "picture_distance"]
+__all__ = ["Portrait", "StylizeOptions", "Stylizer", "picture_distance"]
 
 ShouldStop = Callable[[], bool]
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -187,13 +188,11 @@ class Stylizer:
             crop = portrait.recolored(crop, "skin") if options.color == "skin" else crop
             to_crop = portrait.face.photo_to(len(crop))
             picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
-        picture = picture.copy() if picture is rgb else picture
-        return resize(picture, *fitted_size(*picture.shape[:2], options.output_size))
+        return _finished(picture, rgb, options)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
-        rendered = portrait.recolored(rendered, options.color)
-        return resize(rendered, *fitted_size(*rendered.shape[:2], options.output_size))
+        return finished(portrait.recolored(rendered, options.color), options)
 
     def __call__(
         self,
@@ -211,14 +210,14 @@ class Stylizer:
         options = options or self.card.options()
         faces = self.detect(rgb) if faces is None else faces
         chosen = [faces[index] for index in options.select(len(faces))]
-        whole = replace(options, output_size=0)
+        whole = replace(options, output_size=0, ai_label=False)
         picture = rgb
         for portrait in self._portraits(rgb, chosen, should_stop):
             crop = self.render(portrait, options, should_stop, style_ws)
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             picture = self.paste(picture, [portrait], [crop], whole)
-        return self.paste(picture, [], [], options)
+        return _finished(picture, rgb, options)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None
@@ -272,10 +271,10 @@ class Stylizer:
             return int(torch.stack(rows).float().mean(dim=1).argmin())
 
 
-def fitted_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return (height, width) with the longer side scaled to `longest`; unchanged if that is 0."""
-    scale = longest / max(height, width) if longest else 1.0
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def _finished(picture: np.ndarray, rgb: np.ndarray, options: StylizeOptions) -> np.ndarray:
+    """A picture in its final size and labelled; a copy of the photo where nothing was drawn."""
+    is_drawn = picture is not rgb
+    return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
 
 
 @lru_cache(maxsize=4)

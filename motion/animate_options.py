@@ -71,6 +71,9 @@ class AnimateOptions(Options):
         maximum=2048,
         step=64,
     )
+    ai_label: bool = option(
+        False, "Visible label", 'write "made with AI" into the lower right corner of the film'
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

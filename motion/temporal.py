@@ -22,9 +22,10 @@ import numpy as np
 from engine import color
 from engine.align import compare_colors
 from engine.errors import Cancelled, OptionError
+from engine.finish import finished
 from engine.image import resize
 from engine.options import StylizeOptions
-from engine.pipeline import Portrait, Stylizer, fitted_size
+from engine.pipeline import Portrait, Stylizer
 from motion.batches import Batches, drawn, encoded, usual_batch
 from motion.flow import carried
 from motion.means import Means
@@ -281,9 +282,9 @@ class Stabilizer:
         if share and self._last and held.portraits:
             picture = carried(frame.rgb, picture, *self._last, share)
         self._last = (frame.rgb, picture)
-        size = fitted_size(*picture.shape[:2], self.options.output_size)
-        alpha = None if frame.alpha is None else resize(frame.alpha, *size)
-        frame = replace(frame, rgb=resize(picture, *size), alpha=alpha)
+        rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
+        alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
+        frame = replace(frame, rgb=rgb, alpha=alpha)
         return StylizedFrame(frame, tuple(held.portraits))
 
     def _pasted(
@@ -291,7 +292,7 @@ class Stabilizer:
     ) -> np.ndarray:
         """Put one person into the picture; colours are compared with the untouched frame."""
         look, time = self._look(number), float(frame.time)
-        options = replace(look.options, samples=1, output_size=0)
+        options = replace(look.options, samples=1, output_size=0, ai_label=False)
         if options.color == "keep":
             colors = compare_colors(frame.rgb, crop, portrait.face.photo_to(len(crop)))
             if colors is not None:

@@ -18,7 +18,8 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color", "engine.likeness"),
+    *("engine.align", "engine.warp", "engine.color", "engine.finish"),
+    *("engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
@@ -38,8 +39,9 @@ MAY_IMPORT = {
     "engine.credentials": ("engine.provenance", "engine.errors"),
     "engine.warp": ("engine.errors",),
     "engine.color": ("engine.errors", "engine.warp"),
-    "engine.likeness": ("engine.errors",),
+    "engine.distance": ("engine.errors",),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
+    "engine.finish": ("engine.image", "engine.options"),
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors", "engine.runtime"),
     "engine.models": ("engine.models", "engine.ops", "engine.errors"),
@@ -102,8 +104,8 @@ INSTALLED_AS = {
     **{"cv2": "opencv-python", "PIL": "pillow", "gradio_client": "gradio"},
     **{"skimage": "scikit-image", "sklearn": "scikit-learn", "c2pa": "c2pa-python"},
 }
-# Used where they are installed; tests need them, users do not.
-OPTIONAL = {"c2pa-python", "onnx", "onnxruntime", "onnxscript"}
+# Used where they are installed; users need not have them (spaces is there on ZeroGPU only).
+OPTIONAL = {"c2pa-python", "onnx", "onnxruntime", "onnxscript", "spaces"}
 # The GPU machine that trains has none of these.
 ABSENT_WHEN_TRAINING = ("gradio", "lpips", "face_alignment", "pillow_heif")
 

@@ -18,10 +18,12 @@ from demo.live import EVERY, duration, live_html
 from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.animate_parts import NAMES, WELCOME, Parts, build_parts
-from demo.tabs.pieces import GPU, LIGHT, follow
+from demo.tabs.pieces import GPU, LIGHT
+from demo.tabs.sharing import SharingTab
 from demo.tabs.video import shelf
 from demo.theme import problem_line, status_line
 from demo.visit import Visit
+from demo.words import warn
 from engine.errors import Cancelled, StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
@@ -35,7 +37,7 @@ STOPPED = "Stopped; nothing was kept. Animate again to start over."
 Updates = dict[Any, Any]
 
 
-class AnimateTab:
+class AnimateTab(SharingTab):
     """The part inside the current `gr.Blocks`; `visit` is the state all tabs share."""
 
     def __init__(self, studio: Studio, visit: gr.State, stops: Stops) -> None:
@@ -48,8 +50,8 @@ class AnimateTab:
 
         They may have been fetched since the page was started.
         """
+        super().follow_from(tab)
         p = self.parts
-        tab.select(follow, [p.visit, p.photo], p.photo, preprocess=False, **LIGHT)
         tab.select(has_weights, None, [p.missing, p.make], **LIGHT)
 
     def _connect(self) -> None:
@@ -78,7 +80,7 @@ class AnimateTab:
             except Cancelled:
                 yield {p.status: status_line(STOPPED), p.live: "", **self._busy(is_busy=False)}
             except StylizeError as error:
-                gr.Warning(str(error))
+                warn(str(error))
                 line = problem_line(str(error))
                 yield {p.status: line, p.live: "", **self._busy(is_busy=False)}
 
@@ -86,7 +88,8 @@ class AnimateTab:
         self, source: str, driving: str, values: Updates, should_stop: Callable[[], bool]
     ) -> Iterator[Updates]:
         p, started = self.parts, time.perf_counter()
-        animator, stylizer = self.studio.animator(), self.studio.stylizer(values[p.style])
+        animator = self.studio.animator()
+        stylizer = self.studio.stylizer(values[p.style], is_long=True)
         folder = Path(get_upload_folder()) / "visits"
         visit = visits.reopened(values[p.visit], source, stylizer, folder)
         reel = values[p.reel]
@@ -126,7 +129,7 @@ class AnimateTab:
             return visit.photo.rgb
         chosen = {"strength": values[self.parts.strength], "whole_photo": True}
         options = StylizeOptions.from_dict(chosen, stylizer.card.options())
-        drawn = visits.draw_face(visit, stylizer, options, 0, None)
+        drawn = visits.draw_face(visit, stylizer, options, 0)
         return visits.compose(visit, stylizer, [drawn], options).rgb
 
     def _told(self, step: Step) -> Updates:

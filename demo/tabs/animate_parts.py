@@ -12,17 +12,22 @@ from demo.reels import leave_reel
 from demo.studio import Studio
 from demo.tabs.pieces import Found, photo_and_style
 from demo.tabs.video_parts import REEL_SECONDS, clip_input, download_button, film_stage
+from demo.words import marked
 from motion.animate_options import AnimateOptions
 from motion.pack import motion_packs
 
 EMPTY = ("Your moving portrait appears here", "Choose a photo, and a clip of a face to move it.")
 WELCOME = "Choose a photo and a driving clip, or record yourself with the camera."
-NO_WEIGHTS = """**The motion weights are not on this machine yet.** Whoever runs this page gets them
-with these commands, then opens this tab again:
+NO_WEIGHTS = (
+    "**The motion weights are not on this machine yet.** Whoever runs this page gets them with "
+    "these commands, then opens this tab again:"
+)
+COMMANDS = """
 
-    python -m demo.doctor fetch fomm-vox-adv
-    python -m demo.doctor import FILE      # the file the first command names
-"""
+```
+python -m demo.doctor fetch fomm-vox-adv
+python -m demo.doctor import FILE      # the file the first command names
+```"""
 NAMES = tuple(name for name in AnimateOptions.describe() if name != "output_size")
 PICTURES = [("Stylized", True), ("As it is", False)]
 FRAMES = [("The face alone", False), ("The whole photo", True)]
@@ -47,6 +52,7 @@ class Parts:
     start: gr.Radio
     adapt_scale: gr.Checkbox
     detail: gr.Checkbox
+    ai_label: gr.Checkbox
     strength: gr.Slider
     missing: gr.Markdown
     empty: gr.HTML
@@ -83,7 +89,9 @@ def build_parts(studio: Studio, visit: gr.State) -> Parts:
             found["clip"] = clip_input("Driving clip: a face that moves", "animate-clip")
             found |= _settings()
         with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
-            found["missing"] = gr.Markdown(NO_WEIGHTS, visible=not motion_packs())
+            found["missing"] = gr.Markdown(
+                marked(NO_WEIGHTS) + COMMANDS, visible=not motion_packs()
+            )
             found |= film_stage("animate", EMPTY, WELCOME)
             with gr.Row(elem_classes="actions"):
                 found["make"] = gr.Button(

@@ -11,10 +11,12 @@ import numpy as np
 
 from demo import visit as visits
 from demo.statement import write_picture
+from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.image_parts import Parts
 from demo.theme import problem_line, status_line
 from demo.visit import Visit
+from demo.words import say
 from engine.detect import Face
 from engine.errors import StylizeError
 from engine.options import StylizeOptions
@@ -30,35 +32,46 @@ class Grids:
     """Draws the grids of the Image tab; `options_of` reads its controls."""
 
     def __init__(
-        self, studio: Studio, parts: Parts, options_of: Callable[[Updates], StylizeOptions]
+        self,
+        studio: Studio,
+        parts: Parts,
+        stops: Stops,
+        options_of: Callable[[Updates], StylizeOptions],
     ) -> None:
-        self.studio, self.parts, self._options_of = studio, parts, options_of
+        self.studio, self.parts, self.stops, self._options_of = studio, parts, stops, options_of
 
     def draw_styles(
         self,
         values: Updates,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[Updates]:
         """Draw the chosen face in every style."""
         tries = [(name, self.studio.card(name).title or name, {}) for name in self.studio.names()]
-        yield from self._draw(values, tries, "Every style: click on one to take it", progress)
+        label = "Every style: click on one to take it"
+        with self.stops.watch(request) as should_stop:
+            yield from self._draw(values, tries, label, should_stop, progress)
 
     def draw_strengths(
         self,
         values: Updates,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[Updates]:
         """Draw the chosen face in several strengths of the chosen style."""
         style = values[self.parts.style]
         tries = [(style, f"{value:g}", {"strength": value}) for value in STRENGTHS]
         title = self.studio.card(style).title or style
-        yield from self._draw(values, tries, f"Strengths of {title}: click on one", progress)
+        label = f"Strengths of {title}: click on one"
+        with self.stops.watch(request) as should_stop:
+            yield from self._draw(values, tries, label, should_stop, progress)
 
     def _draw(
         self,
         values: Updates,
         tries: list[tuple[str, str, dict[str, float]]],
         label: str,
+        should_stop: Callable[[], bool],
         progress: gr.Progress,
     ) -> Iterator[Updates]:
         p, visit = self.parts, values[self.parts.visit]
@@ -72,6 +85,8 @@ class Grids:
         offered: list[str | float] = []
         problems = []
         for number, (style, title, changes) in enumerate(tries):
+            if should_stop():  # what is drawn stays
+                break
             progress((number, len(tries)), desc=title)
             yield {p.stop: gr.update(interactive=True)}
             path = first.with_name(f"grid-{number + 1}.png")
@@ -88,7 +103,7 @@ class Grids:
         current = (values[p.style], options.strength)
         chosen = next((n for n, value in enumerate(offered) if value in current), None)
         yield {
-            p.grid: gr.update(value=tiles, label=label, selected_index=chosen),
+            p.grid: gr.update(value=tiles, label=say(label), selected_index=chosen),
             p.offered: tuple(offered),
             p.status: problem_line("; ".join(problems)) if problems else done,
             p.stop: gr.update(interactive=False),

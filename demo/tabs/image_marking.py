@@ -10,6 +10,7 @@ from demo import visit as visits
 from demo.tabs.image_parts import Parts
 from demo.tabs.pieces import LIGHT
 from demo.visit import MARK_NAMES, Visit
+from demo.words import say
 
 NO_FACE = (
     "I found no face in this photo. Mark it by hand below: three clicks, and it goes on. "
@@ -47,7 +48,7 @@ def shown(parts: Parts, visit: Visit) -> Updates:
     return {
         parts.visit: visit,
         parts.marker: str(visits.write_marked(visit)),
-        parts.hint: f"{question(visit)} {EXPLANATION}",
+        parts.hint: f"{say(question(visit))} {say(EXPLANATION)}",
     }
 
 

@@ -1,4 +1,4 @@
-"""The Image tab as it is laid out: every component, none of the behaviour (that is image.py)."""
+"""The Image tab as it is laid out: its components; image.py has the behaviour."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import gradio as gr
 from demo.controls import attribute_control, option_control
 from demo.edits import LARGEST, STEP, direction_names
 from demo.studio import Studio
+from demo.tabs.image_people import People
 from demo.tabs.pieces import (
     before_and_after,
     empty_stage,
@@ -26,16 +27,14 @@ WELCOME = "Choose a photo, take one with the camera, or paste one."
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of the tab, and the states of a visitor: `visit`, `style`, `chosen`, `sample`
-    and `offered`.
+    """The components of the tab, and the states of a visitor.
 
-    `chosen` is the `faces` option ("all" or the number of a face), `sample` the number of the
-    sample picked by hand or None, `offered` the styles or strengths in the grid.
+    `sample` is the number of the sample picked by hand or None, `offered` the styles or strengths
+    in the grid; `people` has states of its own.
     """
 
     visit: gr.State
     style: gr.State
-    chosen: gr.State
     sample: gr.State
     offered: gr.State
     photo: gr.Image
@@ -46,6 +45,7 @@ class Parts:
     color: gr.Radio
     truncation_psi: gr.Slider
     samples: gr.Slider
+    ai_label: gr.Checkbox
     seed: gr.Number
     dice: gr.Button
     edits: tuple[gr.Slider, ...]
@@ -53,9 +53,10 @@ class Parts:
     empty: gr.HTML
     result: gr.ImageSlider
     status: gr.HTML
+    likeness: gr.HTML
     download: gr.DownloadButton
     stop: gr.Button
-    faces: gr.Gallery
+    people: People
     gallery: gr.Gallery
     all_styles: gr.Button
     strengths: gr.Button
@@ -69,16 +70,17 @@ class Parts:
     @property
     def inputs(self) -> set[gr.components.Component]:
         """What a drawing depends on."""
-        names = ("visit", "style", "chosen", "sample", "photo", "strength", "attribute")
-        more = ("whole_photo", "color", "truncation_psi", "samples", "seed")
-        return {*self.edits, *(getattr(self, name) for name in (*names, *more))}
+        names = ("visit", "style", "sample", "photo", "strength", "attribute", "whole_photo")
+        more = ("color", "truncation_psi", "samples", "ai_label", "seed")
+        own = {getattr(self, name) for name in (*names, *more)}
+        return own | self.people.inputs | set(self.edits)
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What a drawing may change."""
-        names = ("visit", "chosen", "sample", "photo", "result", "status", "download")
-        more = ("stop", "faces", "gallery", "grid", "hint", "marker")
-        return [getattr(self, name) for name in (*names, *more)]
+        names = ("visit", "sample", "photo", "result", "status", "likeness", "download")
+        more = ("stop", "gallery", "grid", "hint", "marker")
+        return [*(getattr(self, name) for name in (*names, *more)), *self.people.outputs]
 
 
 def build_parts(studio: Studio) -> Parts:
@@ -88,7 +90,7 @@ def build_parts(studio: Studio) -> Parts:
         with gr.Column(scale=4, min_width=300, elem_classes="choices"):
             found |= photo_and_style(studio) | _settings(studio) | _edits(studio)
         with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
-            found |= _stage() | _people() | _grid()
+            found |= _stage() | _people(studio) | _grid()
     return Parts(**{field.name: found[field.name] for field in fields(Parts)})
 
 
@@ -96,7 +98,6 @@ def _states(studio: Studio) -> dict[str, gr.State]:
     return {
         "visit": visit_state(),
         "style": gr.State(studio.default_style),
-        "chosen": gr.State("all"),
         "sample": gr.State(None),
         "offered": gr.State(()),
     }
@@ -117,6 +118,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
                 "truncation_psi", value=defaults.truncation_psi
             )
             parts["samples"] = option_control("samples", value=defaults.samples)
+            parts["ai_label"] = option_control("ai_label")
             with gr.Row(elem_classes="seed-row"):
                 parts["seed"] = option_control("seed", value=defaults.seed, scale=3)
                 parts["dice"] = gr.Button(
@@ -142,6 +144,7 @@ def _stage() -> dict[str, gr.components.Component]:
         "empty": empty_stage(*EMPTY, "stage-empty"),
         "result": before_and_after("result"),
         "status": status("status", WELCOME),
+        "likeness": gr.HTML("", elem_id="likeness", elem_classes="status", apply_default_css=False),
     }
     with gr.Row(elem_classes="actions"):
         parts["download"] = gr.DownloadButton(
@@ -162,9 +165,9 @@ def _grid() -> dict[str, gr.components.Component]:
     return parts
 
 
-def _people() -> dict[str, gr.components.Component]:
-    parts = {
-        "faces": strip("Faces: all, or click on one", "faces"),
+def _people(studio: Studio) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "people": People(studio),
         "gallery": strip("Samples: click the one you like", "samples"),
         "by_hand": gr.Button(
             "A face is missing or misread? Mark it by hand",

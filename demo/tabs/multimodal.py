@@ -15,12 +15,14 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from demo import tiles
 from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
 from demo.looks import FRAMES, PLAIN, Look, between, command, looks_near, some_looks, write_walk
 from demo.stopping import Stops
 from demo.studio import Studio
-from demo.tabs.image import face_tiles, roll
+from demo.tabs.image import roll
+from demo.tabs.image_people import face_tiles
 from demo.tabs.multimodal_parts import (
     NAMES,
     WELCOME,
@@ -29,28 +31,25 @@ from demo.tabs.multimodal_parts import (
     layer_choices,
     layer_control,
 )
-from demo.tabs.pieces import GPU, LAST, LIGHT, NO_FACE, STOPPED, follow
+from demo.tabs.pieces import GPU, LAST, LIGHT, NO_FACE
+from demo.tabs.sharing import SharingTab
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, Visit
-from engine.errors import Cancelled, ImageError, StylizeError
+from demo.words import say, warn
+from engine.errors import ImageError, StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 
 Updates = dict[Any, Any]
 
 
-class MultimodalTab:
+class MultimodalTab(SharingTab):
     """The tab inside the current `gr.Blocks`; `visit` is the state all tabs share."""
 
     def __init__(self, studio: Studio, visit: gr.State, stops: Stops) -> None:
         self.studio, self.stops = studio, stops
         self.parts: Parts = build_parts(studio, visit)
         self._connect()
-
-    def follow_from(self, tab: gr.Tab) -> None:
-        """Show the photo of the other tabs whenever this one is opened."""
-        p = self.parts
-        tab.select(follow, [p.visit, p.photo], p.photo, preprocess=False, **LIGHT)
 
     def _connect(self) -> None:
         p = self.parts
@@ -91,7 +90,7 @@ class MultimodalTab:
             card.name,
             attribute_control(card.attributes),
             gr.update(choices=layer_choices(card), value=layer),
-            layer_control(card, value=layer, label="or any layer"),
+            layer_control(card, value=layer, label=say("or any layer")),
         ]
 
     def lock(self, looks: tuple[Look, ...], chosen: int) -> list[Any]:
@@ -110,7 +109,7 @@ class MultimodalTab:
         with self.stops.watch(request) as should_stop:
             try:
                 yield {p.stop: gr.update(interactive=True)}
-                progress(0.1, desc="Looking for faces")
+                progress(0.1, desc=say("Looking for faces"))
                 stylizer, source = self.studio.stylizer(values[p.style]), values[p.photo]
                 shelf = Path(get_upload_folder()) / "visits"
                 found = visits.reopened(visit, uploaded_path(source), stylizer, shelf)
@@ -122,7 +121,7 @@ class MultimodalTab:
                     yield self._opened(found)
                 yield from self._draw(found, stylizer, values, should_stop, progress)
             except ImageError as error:
-                gr.Warning(str(error))
+                warn(str(error))
                 yield {**self._closed(problem_line(str(error))), p.photo: None}
             except StylizeError as error:
                 yield self._failed(error)
@@ -137,7 +136,7 @@ class MultimodalTab:
     ) -> Iterator[Updates]:
         p = self.parts
         if not visit.portraits:
-            gr.Warning(NO_FACE)
+            warn(NO_FACE)
             yield {**self._closed(problem_line(NO_FACE)), p.visit: visit}
             return
         options, started = self._options(values), time.perf_counter()
@@ -146,18 +145,20 @@ class MultimodalTab:
         looks = (
             looks_near(locked, seed, count, values[p.share]) if locked else some_looks(seed, count)
         )
-        tiles = []
+        drawings = []
         for number, look in enumerate(looks):
-            progress((number, len(looks)), desc="Drawing looks")
+            progress((number, len(looks)), desc=say("Drawing looks"))
             drawn = stylizer.render(portrait, look.applied(options), should_stop)
-            tiles.append((stylizer.crop(portrait, drawn, options), look.title))
+            drawings.append(stylizer.crop(portrait, drawn, options))
+        files = tiles.drawings(visit, drawings)
+        named = [(file, say(look.title)) for file, look in zip(files, looks, strict=True)]
         chosen = min(values[p.chosen], count)
         around = f" around {locked.title}" if locked else ""
         text = f"{count} looks{around} drawn in {time.perf_counter() - started:.1f} s"
         yield {
             p.looks: tuple(looks),
             p.chosen: chosen,
-            p.tiles: gr.update(value=tiles, selected_index=chosen),
+            p.tiles: gr.update(value=named, selected_index=chosen),
             p.status: status_line(text),
             p.unlock: gr.update(interactive=locked is not None),
         }
@@ -213,10 +214,10 @@ class MultimodalTab:
         yield {p.stop: gr.update(interactive=True), p.status: status_line("Walking …")}
         with self.stops.watch(request) as should_stop:
             try:
-                stylizer = self.studio.stylizer(values[p.style])
+                stylizer = self.studio.stylizer(values[p.style], is_long=True)
                 portrait = visit.portraits[min(values[p.face], len(visit.portraits) - 1)]
                 steps = between(stylizer, portrait, way, self._options(values), should_stop)
-                pictures = list(progress.tqdm(steps, total=FRAMES, desc="Walking"))
+                pictures = list(progress.tqdm(steps, total=FRAMES, desc=say("Walking")))
                 name = f"walk-{way[0].variation}-{way[1].variation}.mp4"
                 path = write_walk(visits.new_file(visit.folder, name), pictures)
             except StylizeError as error:
@@ -224,7 +225,7 @@ class MultimodalTab:
                 return
         text = f"From {way[0].title} to {way[1].title} and back"
         yield {
-            p.clip: gr.update(value=str(path), label=text),
+            p.clip: gr.update(value=str(path), label=say(text)),
             p.status: status_line(text),
             p.stop: gr.update(interactive=False),
         }
@@ -239,14 +240,6 @@ class MultimodalTab:
         p = self.parts
         updates = {p.visit: visit, p.face: 0, p.faces: gr.update(value=face_tiles(visit)[1:])}
         return {**updates, p.photo: str(visit.view)} if visit.is_converted else updates
-
-    def _failed(self, error: StylizeError) -> Updates:
-        """Something went wrong with a photo that is fine: what is on the page stays."""
-        p, off = self.parts, gr.update(interactive=False)
-        if isinstance(error, Cancelled):
-            return {p.status: status_line(STOPPED), p.stop: off}
-        gr.Warning(str(error))
-        return {p.status: problem_line(str(error)), p.stop: off}
 
     def _closed(self, line: str) -> Updates:
         """No photo, or one that cannot be used: everything about the last one goes away."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from demo.controls import photo_input, uploaded_path
+from demo.controls import photo_input
 from demo.studio import Studio
-from demo.theme import empty_html, status_line
-from demo.visit import Visit, close_visit
+from demo.theme import empty_html, first_line
+from demo.visit import close_visit
 
 ASSETS = Path(__file__).parents[1] / "assets"
 VISIT_SECONDS = 1800  # a visit left alone is forgotten; the next change reads the photo again
@@ -31,9 +31,13 @@ def visit_state() -> gr.State:
     return gr.State(None, time_to_live=VISIT_SECONDS, delete_callback=close_visit)
 
 
-def examples(pattern: str) -> list[list[str]]:
-    """Return the pictures we made ourselves, as `gr.Examples` wants them."""
-    return [[str(p)] for p in sorted(ASSETS.glob(pattern)) if p.suffix in (".png", ".jpg")]
+def offer_examples(pattern: str, target: gr.components.Component, elem_id: str) -> None:
+    """Offer files to try, all made of faces our own generator made up; nothing without any."""
+    files = [str(path) for path in sorted(ASSETS.glob(pattern))]
+    several = getattr(target, "file_count", "single") == "multiple"
+    if files:
+        rows = [[[file] if several else file] for file in files]
+        gr.Examples(rows, target, label="Or try one", elem_id=elem_id)
 
 
 def photo_and_style(studio: Studio, prefix: str = "") -> Found:
@@ -47,13 +51,12 @@ def photo_and_style(studio: Studio, prefix: str = "") -> Found:
         elem_id=f"{prefix}photo",
         elem_classes="photo",
     )
-    if found := examples("example_*"):
-        gr.Examples(found, photo, label="Or try one", elem_id=f"{prefix}examples")
+    offer_examples("example_*", photo, f"{prefix}examples")
     styles = strip(
         "Style",
         f"{prefix}styles",
         value=studio.tiles(),
-        columns=4,
+        columns=3,
         selected_index=studio.names().index(studio.default_style),
         elem_classes=["styles", "strip"],
     )
@@ -99,7 +102,7 @@ def empty_stage(title: str, text: str, elem_id: str) -> gr.HTML:
 def status(elem_id: str, text: str) -> gr.HTML:
     """Return the line below the picture."""
     return gr.HTML(
-        status_line(text), elem_id=elem_id, elem_classes="status", apply_default_css=False
+        first_line(text), elem_id=elem_id, elem_classes="status", apply_default_css=False
     )
 
 
@@ -114,9 +117,3 @@ def stop_button(elem_id: str) -> gr.Button:
         elem_id=elem_id,
         elem_classes="stop",
     )
-
-
-def follow(visit: Visit | None, photo: dict[str, Any] | None) -> Any:
-    """Return the photo a tab should show when it is opened: the one of the visitor's last tab."""
-    source = None if visit is None else visit.source
-    return gr.skip() if uploaded_path(photo) == source else source

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from torch import Tensor
 
+from demo import tiles
 from demo import visit as visits
 from demo.controls import AUTOMATIC, attribute_control, uploaded_path
 from demo.looks import command
@@ -22,7 +23,7 @@ from demo.references import blended, key_of, read_reference
 from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs import image_marking as marking
-from demo.tabs.pieces import LAST, LIGHT, NO_FACE, STOPPED, follow
+from demo.tabs.pieces import LAST, LIGHT, NO_FACE
 from demo.tabs.reference_parts import (
     NAMES,
     WELCOME,
@@ -33,9 +34,11 @@ from demo.tabs.reference_parts import (
     method_control,
     oneshot_hint,
 )
+from demo.tabs.sharing import SharingTab
 from demo.theme import problem_line, status_line
 from demo.visit import Drawn, Visit
-from engine.errors import Cancelled, ImageError, StylizeError
+from demo.words import say, warn
+from engine.errors import ImageError, StylizeError
 from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
@@ -47,18 +50,13 @@ SEEN_SIDE = 160
 Updates = dict[Any, Any]
 
 
-class ReferenceTab:
+class ReferenceTab(SharingTab):
     """The tab inside the current `gr.Blocks`; `visit` is the state all tabs share."""
 
     def __init__(self, studio: Studio, visit: gr.State, stops: Stops) -> None:
         self.studio, self.stops = studio, stops
         self.parts: Parts = build_parts(studio, visit)
         self._connect()
-
-    def follow_from(self, tab: gr.Tab) -> None:
-        """Show the photo of the other tabs whenever this one is opened."""
-        p = self.parts
-        tab.select(follow, [p.visit, p.photo], p.photo, preprocess=False, **LIGHT)
 
     def _connect(self) -> None:
         p = self.parts
@@ -96,7 +94,7 @@ class ReferenceTab:
                 yield {p.stop: gr.update(interactive=True)}
                 stylizer = self.studio.stylizer(values[p.style])
                 for part in (p, p.first, p.second):
-                    progress(0.1, desc="Looking for faces")
+                    progress(0.1, desc=say("Looking for faces"))
                     yield from self._open(part, stylizer, values)
                 yield from self._draw(stylizer, values, should_stop, progress)
             except StylizeError as error:
@@ -155,7 +153,7 @@ class ReferenceTab:
         seen = [stylizer.render(portrait, whole, style_ws=code) for code in codes]
         file = visits.write_download(visit, f"{stylizer.card.name}-reference", picture, pair[1])
         yield {
-            p.seen: [(resize(picture, SEEN_SIDE, SEEN_SIDE), None) for picture in seen],
+            p.seen: tiles.drawings(visit, (resize(rgb, SEEN_SIDE, SEEN_SIDE) for rgb in seen)),
             p.download: gr.update(value=str(file), interactive=True),
         }
 
@@ -177,7 +175,7 @@ class ReferenceTab:
         yield {p.status: status_line("Reading the reference; it is kept until you leave.")}
 
         def on_step(step: int, steps: int) -> None:
-            progress((step, steps), desc="Searching for its look", unit="steps")
+            progress((step, steps), desc=say("Searching for its look"), unit="steps")
 
         code = read_reference(reference, stylizer, *how, should_stop, on_step)
         values[p.readings] = values[p.readings].adding(key, code)
@@ -198,15 +196,7 @@ class ReferenceTab:
         p, off = self.parts, gr.update(interactive=False)
         line = status_line(WELCOME if visit is None else NO_REFERENCE)
         if visit is not None and not visit.portraits:
-            gr.Warning(NO_FACE)
+            warn(NO_FACE)
             line = problem_line(NO_FACE)
         nothing = {p.result: None, p.seen: [], p.recipe: ""}
         return {**nothing, p.status: line, p.stop: off, p.download: off}
-
-    def _failed(self, error: StylizeError) -> Updates:
-        """What is on the page stays."""
-        p, off = self.parts, gr.update(interactive=False)
-        if isinstance(error, Cancelled):
-            return {p.status: status_line(STOPPED), p.stop: off}
-        gr.Warning(str(error))
-        return {p.status: problem_line(str(error)), p.stop: off}

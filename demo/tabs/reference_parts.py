@@ -14,13 +14,14 @@ from demo.tabs.pieces import (
     Found,
     before_and_after,
     empty_stage,
-    examples,
+    offer_examples,
     photo_and_style,
     status,
     stop_button,
     strip,
     visit_state,
 )
+from demo.words import marked, say
 from engine.card import STYLE_ENCODER_FILE, Card
 
 EMPTY = (
@@ -28,12 +29,14 @@ EMPTY = (
     "Choose a photo, and a painting or drawing to paint it like.",
 )
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
-NAMES = ("color", "whole_photo", "strength", "truncation_psi")
+NAMES = ("color", "whole_photo", "strength", "truncation_psi", "ai_label")
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
-ONESHOT = """A style of its own from this one picture takes training, some hours without a GPU:
+ABOUT_ONESHOT = "A style of its own from this one picture takes training, some hours without a GPU:"
+ONESHOT = """
 
-    python -m train.oneshot look.png --style packs/{name} --pack packs/mine --photos sets/photos
-"""
+```
+python -m train.oneshot look.png --style packs/{name} --pack packs/mine --photos sets/photos
+```"""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Parts:
     whole_photo: gr.Radio
     strength: gr.Slider
     truncation_psi: gr.Slider
+    ai_label: gr.Checkbox
     oneshot: gr.Markdown
     empty: gr.HTML
     result: gr.ImageSlider
@@ -122,28 +126,28 @@ def amount_control(card: Card) -> gr.Slider:
         card.num_ws,
         card.num_ws - card.num_ws // 2,
         step=1,
-        label="How much of the reference",
-        info="Few layers: only its colours. Half: its light and strokes. All: its shapes too",
+        label=say("How much of the reference"),
+        info=say("Few layers: only its colours. Half: its light and strokes. All: its shapes too"),
     )
 
 
 def method_control(card: Card) -> gr.Radio:
     """Return the choice of how a reference is read, hidden where there is only one way."""
     return gr.Radio(
-        METHODS, value="auto", label="Reading it", visible=STYLE_ENCODER_FILE in card.files
+        METHODS, value="auto", label=say("Reading it"), visible=STYLE_ENCODER_FILE in card.files
     )
 
 
 def oneshot_hint(card: Card) -> gr.Markdown:
     """Return how to train on one picture, hidden where the style cannot be."""
-    return gr.Markdown(ONESHOT.format(name=card.name), visible=STYLE_ENCODER_FILE in card.files)
+    text = marked(ABOUT_ONESHOT) + ONESHOT.format(name=card.name)
+    return gr.Markdown(text, visible=STYLE_ENCODER_FILE in card.files)
 
 
 def _references() -> dict[str, Any]:
     with gr.Column(elem_classes="references"):
         first = _slot("Reference", "first")
-        if found := examples("reference_*"):
-            gr.Examples(found, first.photo, label="Or try one", elem_id="reference-looks")
+        offer_examples("reference_*", first.photo, "reference-looks")
         with gr.Accordion("Blend with a second reference", open=False):
             second = _slot("Second reference", "second")
             share = gr.Slider(

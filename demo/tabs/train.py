@@ -23,6 +23,7 @@ from demo.tabs.train_state import Order, State
 from demo.tabs.train_style import free_name, loaded, packed
 from demo.tabs.train_view import curves_html, estimate, findings_html, pairs, progress_html
 from demo.theme import problem_line, status_line
+from demo.words import say, warn
 from engine.card import Card
 from engine.errors import OptionError, StylizeError
 from train.transfer_config import PRESETS
@@ -125,12 +126,9 @@ class TrainTab:
         put_away(values[state])
         values[state] = None
         if uploads := values[upload]:
-            progress(0, desc="Reading")
-            yield {
-                state: None,
-                p.status: status_line("Looking at the pictures"),
-                p.start: _OFF,
-            }
+            progress(0, desc=say("Reading"))
+            looking = say("Looking for faces")
+            yield {state: None, p.status: status_line("Looking at the pictures"), p.start: _OFF}
             try:
                 values[state] = make_set(
                     uploads,
@@ -138,7 +136,7 @@ class TrainTab:
                     self._base(),
                     self.studio.stylizer(self.studio.default_style).detect,
                     Path(get_upload_folder()) / "sets",
-                    lambda at, of: progress((at, of), desc="Looking for faces", unit="pictures"),
+                    lambda at, of: progress((at, of), desc=looking, unit="pictures"),
                 )
             except StylizeError as error:  # once emptied, the upload comes here again
                 yield {upload: None, **_failed(p, error)}
@@ -296,5 +294,5 @@ class TrainTab:
 
 def _failed(p: Parts, error: StylizeError) -> Updates:
     """What is on the page stays."""
-    gr.Warning(str(error))
+    warn(str(error))
     return {p.status: problem_line(str(error))}

@@ -7,7 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from demo.tabs.pieces import VISIT_SECONDS, Found, empty_stage, status, stop_button, strip
+from demo.tabs.pieces import (
+    VISIT_SECONDS,
+    Found,
+    empty_stage,
+    offer_examples,
+    status,
+    stop_button,
+    strip,
+)
 from demo.tabs.train_set import PictureSet
 from demo.tabs.train_style import MOST_LETTERS
 from demo.tabs.train_uploads import PICTURES, discard
@@ -106,6 +114,7 @@ def _uploads() -> Found:
         elem_classes="pile",
         **several,
     )
+    offer_examples("drawings*", pictures, "train-examples")
     photos = gr.File(
         label="Photos of people, recommended: 50 or more",
         height=170,

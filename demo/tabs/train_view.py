@@ -13,6 +13,7 @@ from PIL import Image
 
 from demo.tabs.train_set import PictureSet
 from demo.tabs.train_state import State
+from demo.words import say
 from train.findings import FINE, NOTE, SEVERITIES, STOP, WARNING, Finding
 
 MARKS = {FINE: ("✓", "Fine"), NOTE: ("i", "Note"), WARNING: ("!", "Mind"), STOP: ("×", "Stop")}
@@ -44,8 +45,9 @@ def findings_html(found: PictureSet, missing: Sequence[Finding] = ()) -> str:
     told = [_finding(finding) for finding in ordered if finding.severity != FINE]
     fine = [_finding(finding) for finding in ordered if finding.severity == FINE]
     kind = "pictures of the style" if found.holds == "exemplars" else "photos"
-    folded = f"<details><summary>{len(fine)} checks are fine</summary>{''.join(fine)}</details>"
-    head = f"<strong>{found.count} {kind} ready</strong>"
+    checks = say(f"{len(fine)} checks are fine")
+    folded = f"<details><summary>{checks}</summary>{''.join(fine)}</details>"
+    head = f"<strong>{html.escape(say(f'{found.count} {kind} ready'))}</strong>"
     return f'<div class="findings">{head}{"".join(told)}{folded if fine else ""}</div>'
 
 
@@ -62,7 +64,7 @@ def _finding(finding: Finding) -> str:
 
 
 def _sentence(text: str) -> str:
-    return html.escape(text[:1].upper() + text[1:])
+    return html.escape(say(text[:1].upper() + text[1:]))
 
 
 def progress_html(state: State) -> str:
@@ -82,7 +84,7 @@ def progress_html(state: State) -> str:
         problem = f'<p class="worry">{_sentence(state.warning)}</p>'
     return (
         f'<div class="training is-{state.phase}"><div class="head">'
-        f"<strong>{html.escape(order.title)}</strong><span>{PHASES[state.phase]}</span></div>"
+        f"<strong>{html.escape(order.title)}</strong><span>{say(PHASES[state.phase])}</span></div>"
         f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
         f"<p>{_sentence(line)}</p>{problem}</div>"

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from demo.statement import read_statement
-from demo.tabs.pieces import LIGHT
-from demo.theme import problem_line, status_line
+from demo.tabs.pieces import LIGHT, offer_examples
+from demo.theme import first_line, problem_line, status_line
+from demo.words import say
 from engine.errors import ImageError
 
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov"]
@@ -26,7 +27,8 @@ def build_verify() -> None:
         file = gr.File(
             label="Picture or clip", file_types=ENDINGS, height=170, elem_id="verify-file"
         )
-        answer = gr.HTML(status_line(ABOUT), elem_id="verify-answer", elem_classes="status")
+        offer_examples("verify_*", file, "verify-examples")
+        answer = gr.HTML(first_line(ABOUT), elem_id="verify-answer", elem_classes="status")
     file.change(
         answer_for, file, answer, preprocess=False, concurrency_limit=2, api_visibility="private"
     )
@@ -42,6 +44,7 @@ def answer_for(value: dict[str, Any] | None) -> str:
     except ImageError as error:
         return problem_line(str(error))
     cells = "".join(
-        f"<dt>{html.escape(question)}</dt><dd>{html.escape(text)}</dd>" for question, text in rows
+        f"<dt>{html.escape(say(question))}</dt><dd>{html.escape(say(text))}</dd>"
+        for question, text in rows
     )
     return f'<dl class="statement" role="status">{cells}</dl>'

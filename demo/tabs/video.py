@@ -31,10 +31,10 @@ from demo.tabs.video_parts import (
     Parts,
     build_parts,
     span_of,
-    styles_of_one_base,
 )
 from demo.tabs.video_people import choose_person, tiles, wish_for
 from demo.theme import problem_line, status_line
+from demo.words import warn
 from engine.errors import StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
@@ -85,7 +85,7 @@ class VideoTab:
     def choose_style(self, event: gr.SelectData) -> list[Any]:
         """Take the style clicked on, and what can be drawn together with it."""
         name = self.studio.names()[event.index]
-        choices = [AS_ALL, ALONE, *styles_of_one_base(self.studio, name)]
+        choices = [AS_ALL, ALONE, *self.studio.companions(name)]
         dropdown = gr.update(choices=choices, value=AS_ALL)
         return [name, attribute_control(self.studio.card(name).attributes), {}, dropdown]
 
@@ -114,7 +114,7 @@ class VideoTab:
                 yield {p.status: status_line(BACK)}
         except StylizeError as error:
             reels.close_reel(reel)
-            gr.Warning(str(error))
+            warn(str(error))
             yield {**self._closed(problem_line(str(error))), p.clip: None}
 
     def look(self, values: Updates) -> Iterator[Updates]:
@@ -124,7 +124,7 @@ class VideoTab:
             yield gr.skip()
             return
         try:
-            stylizer = self.studio.stylizer(values[p.style])
+            stylizer = self.studio.stylizer(values[p.style], is_long=True)
             people = reels.people_in(reel, stylizer, values[p.start])
             yield self._people(people)
             if not reel.pace:
@@ -156,7 +156,8 @@ class VideoTab:
         with self.stops.watch(request) as should_stop:
             yield {p.status: status_line("Starting …"), p.result: None, **self._busy(is_busy=True)}
             try:
-                stylizer, wish = self.studio.stylizer(values[p.style]), self._wish(values)
+                stylizer = self.studio.stylizer(values[p.style], is_long=True)
+                wish = self._wish(values)
                 job = reels.job_of(reel, wish, self.studio)
                 if not is_preview:
                     chosen = {name: values[part] for name, part in p.controls.items()}
@@ -270,7 +271,7 @@ class VideoTab:
 
     def _failed(self, error: StylizeError) -> Updates:
         """What is on the page stays, and the clip too."""
-        gr.Warning(str(error))
+        warn(str(error))
         line = problem_line(str(error))
         return {self.parts.status: line, self.parts.live: "", **self._busy(is_busy=False)}
 

@@ -11,14 +11,14 @@ import gradio as gr
 from demo.controls import attribute_control, option_control
 from demo.reels import MOST_SECONDS, leave_reel
 from demo.studio import Studio
-from demo.tabs.pieces import Found, empty_stage, status, stop_button, strip
+from demo.tabs.pieces import Found, empty_stage, offer_examples, status, stop_button, strip
 from motion.temporal_options import TemporalOptions
 
 EMPTY = ("Your film appears here", "Choose a clip, try one second, then make the film.")
 WELCOME = "Choose a clip with people in it, or record one."
 # Gradio forgets a state this long after its last change, and a film may take an hour.
 REEL_SECONDS = 3 * 3600
-STYLE_NAMES = ("strength", "color", "truncation_psi", "variation")
+STYLE_NAMES = ("strength", "color", "truncation_psi", "variation", "ai_label")
 TEMPORAL_NAMES = tuple(TemporalOptions.describe())
 AS_ALL, ALONE = "As the others", "Not drawn"
 
@@ -48,6 +48,7 @@ class Parts:
     color: gr.Radio
     truncation_psi: gr.Slider
     variation: gr.Number
+    ai_label: gr.Checkbox
     steadiness: gr.Slider
     look_ahead: gr.Slider
     smoothing: gr.Slider
@@ -113,7 +114,7 @@ def clip_input(label: str, elem_id: str) -> gr.Video:
 
     Use it with `preprocess=False`: what is no clip is told by `motion.media`.
     """
-    return gr.Video(
+    clip = gr.Video(
         label=label,
         sources=["upload", "webcam"],
         include_audio=True,
@@ -123,6 +124,8 @@ def clip_input(label: str, elem_id: str) -> gr.Video:
         elem_id=elem_id,
         elem_classes="clip-input",
     )
+    offer_examples("clip_*", clip, f"{elem_id}-examples")
+    return clip
 
 
 def ticket_state() -> gr.BrowserState:
@@ -186,7 +189,7 @@ def _clip_and_style(studio: Studio) -> Found:
             "Style",
             "video-styles",
             value=studio.tiles(),
-            columns=4,
+            columns=3,
             selected_index=studio.names().index(studio.default_style),
             elem_classes=["styles", "strip"],
         ),
@@ -216,17 +219,11 @@ def _settings(studio: Studio) -> Found:
 
 
 def _people(studio: Studio) -> Found:
-    choices = [AS_ALL, ALONE, *styles_of_one_base(studio, studio.default_style)]
+    choices = [AS_ALL, ALONE, *studio.companions(studio.default_style)]
     with gr.Column(elem_classes="who"):
         faces = strip("People: click on one to draw them in another style", "video-people")
         style = gr.Dropdown(choices, value=AS_ALL, label="Style of the person clicked on")
     return {"faces": faces, "person_style": style}
-
-
-def styles_of_one_base(studio: Studio, name: str) -> list[str]:
-    """Return the styles that can be drawn together with one in the same film."""
-    base = studio.card(name).base
-    return [other for other in studio.names() if studio.card(other).base == base]
 
 
 def _button(text: str, elem_id: str, **changes: Any) -> gr.Button:

@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 
 from demo.tabs.video_parts import ALONE, AS_ALL
+from demo.words import say
 
 
 def tiles(people: Mapping[int, Any], wishes: Mapping[int, str | None]) -> list[tuple[Any, str]]:
     """Return the people as pictures, each with its style."""
     names = {number: wishes[number] or ALONE for number in wishes}
-    return [(picture, names.get(number, AS_ALL)) for number, picture in people.items()]
+    return [(picture, say(names.get(number, AS_ALL))) for number, picture in people.items()]
 
 
 def choose_person(

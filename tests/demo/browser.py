@@ -19,16 +19,22 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE = 60  # seconds; the machine may be busy
+PATIENCE = 120  # seconds; the machine may be busy
+TWO_FRAMES = """() => new Promise(
+  (done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"""
 SCREENSHOTS = os.environ.get("STYLIZE_SCREENSHOTS")  # a folder to keep them in
 
 
 class BrowserVisitor:
     """A person with a browser of their own."""
 
-    def __init__(self, browser: "Browser", url: str, **context) -> None:
+    def __init__(
+        self, browser: "Browser", url: str, script: str = "", status: str = "#status", **context
+    ) -> None:
+        self.status_line = status
         self.context = browser.new_context(**{"viewport": DESKTOP, **context})
         self.page = self.context.new_page()
+        self.page.add_init_script(script)
         self.page.set_default_timeout(PATIENCE * 1000)
         self.requests: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -53,15 +59,25 @@ class BrowserVisitor:
     def wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < end, self.page.locator("#status").inner_text()
+            assert time.monotonic() < end, self.status()
             self.page.wait_for_timeout(50)
 
     def clear(self) -> None:
         self.page.get_by_label("Remove Image").click()
         self.page.get_by_text("Drop Image Here").wait_for()
 
+    def open(self, name: str, part: str, kind: str = "button") -> None:
+        """Open a section, or with `kind` "tab" a tab, and wait until it keeps what is entered.
+
+        Gradio gives the parts of what is opened their first values a frame after they appear, over
+        what somebody has entered by then.
+        """
+        self.page.get_by_role(kind, name=name).click()
+        self.page.wait_for_selector(part, state="attached")
+        self.page.evaluate(TWO_FRAMES)
+
     def status(self) -> str:
-        return self.page.locator("#status").inner_text()
+        return self.page.locator(self.status_line).inner_text()
 
     def pixels(self, url: str, folder: Path) -> np.ndarray:
         path = folder / "fetched.png"

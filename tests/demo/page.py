@@ -1,6 +1,6 @@
 """A page for tests: a detector that finds what it is told, and a visitor without a browser."""
 
-import time
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from demo.tabs.reference import ReferenceTab
 from engine.detect import Face
 from engine.runtime import Runtime
 
+LONGEST = 120  # seconds of waiting to be told
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
 
 
@@ -31,16 +32,17 @@ TWO_FACES = (face(60, 50, 30), face(140, 60, 20))
 
 @dataclass
 class FindIn:
-    """A detector that finds faces in every photo but a blue one, slowly in a green one."""
+    """A detector that finds faces in every photo but a blue one; in a green one when it is told."""
 
     faces: tuple = TWO_FACES
-    slow: float = 0
+    told: threading.Event = field(default_factory=threading.Event)
     calls: list = field(default_factory=list)
 
     def __call__(self, rgb: np.ndarray) -> list:
         self.calls.append(rgb.shape)
         red, green, blue = rgb.reshape(-1, 3).mean(0)
-        time.sleep(self.slow if green > red + 50 else 0)
+        if green > red + 50:
+            self.told.wait(LONGEST)
         return [] if blue > red + 50 else list(self.faces)
 
 
@@ -57,17 +59,21 @@ class Visitor:
     """Calls the callbacks as a browser would: keeps the values of components and states."""
 
     tab: ImageTab
+    request: gr.Request = field(default_factory=lambda: gr.Request(session_hash="me"))
     values: dict = field(default_factory=dict)
     shown: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.values = {c: getattr(c, "value", None) for c in self.tab.parts.inputs}
 
-    def draw(self, callback=None, **changes) -> "Visitor":
-        """Change components by name, then run a callback to its end."""
+    def draw(self, callback=None, before=None, **changes) -> "Visitor":
+        """Change components by name, then run a callback; `before` is called at each step."""
+        parts = self.tab.parts
         for name, value in changes.items():
-            self.values[getattr(self.tab.parts, name)] = value
-        for updates in (callback or self.tab.draw)(dict(self.values)):
+            self.values[getattr(parts if hasattr(parts, name) else parts.people, name)] = value
+        for updates in (callback or self.tab.draw)(dict(self.values), self.request):
+            if before:
+                before()
             if updates != gr.skip():
                 self.shown |= updates
                 self.values |= {k: v for k, v in updates.items() if k in self.values}
@@ -82,7 +88,8 @@ class Visitor:
 
     def prop(self, part: str, name: str):
         """A property of what the last callbacks put into a component."""
-        update = self.shown[getattr(self.tab.parts, part)]
+        parts = self.tab.parts
+        update = self.shown[getattr(parts if hasattr(parts, part) else parts.people, part)]
         return update.get(name) if isinstance(update, dict) else getattr(update, name)
 
     def pictures(self) -> list[np.ndarray]:

@@ -1,90 +1,17 @@
 """The page in the system Chromium: what a visitor does, and that nothing leaves the machine."""
 
-import logging
-import os
-import re
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from demo.studio import Studio
-from demo.ui import build_ui, launch_settings
-from engine.library import StyleLibrary
-
-from .browser import CHROMIUM, FLAGS, PHONE, BrowserVisitor
-from .page import RUNTIME, FindIn, save_photo
+from .browser import CHROMIUM, PHONE, BrowserVisitor
+from .page import save_photo
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: none is installed"),
 ]
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Server:
-    """The page in this process: its address, and the log of what was encoded."""
-
-    url: str
-    log: list
-
-    @property
-    def num_encoded(self) -> int:
-        return sum("encoded" in line for line in self.log)
-
-
-class Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, packs: Path) -> Iterator[Server]:
-    handler, log = Lines(), logging.getLogger("demo.visit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("server")))
-        studio = Studio(StyleLibrary([packs]), RUNTIME, lambda network: FindIn(slow=4))
-        page = build_ui(studio)
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        _, url, _ = page.launch(prevent_thread_lock=True, **launch_settings(studio))
-        yield Server(url, handler.lines)
-        page.close()
-        log.removeHandler(handler)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, server: Server) -> Iterator[Callable[..., BrowserVisitor]]:
-    visitors: list[BrowserVisitor] = []
-
-    def arrive(**context) -> BrowserVisitor:
-        visitors.append(BrowserVisitor(browser, server.url, **context))
-        return visitors[-1]
-
-    yield arrive
-    for visitor in visitors:
-        visitor.context.close()
 
 
 def test_photo_is_drawn_by_itself_and_redrawn_without_encoding(visit, server, photo, tmp_path):
@@ -125,9 +52,8 @@ def test_styles_faces_and_samples_are_chosen_by_click(visit, server, photo, tmp_
     third = visitor.wait_for_result(second)
     one_face = visitor.pixels(third, tmp_path)
     assert (one_face[:, :70] != comic[:, :70]).any()
-    page.get_by_text("Fine tuning").click()
+    visitor.open("Fine tuning", "[aria-label='number input for Samples']")
     page.get_by_label("number input for Samples").fill("3")
-    page.get_by_label("number input for Samples").press("Enter")
     page.wait_for_selector("#samples button.thumbnail-item")
     assert page.locator("#samples button.thumbnail-item").count() == 3
     fourth = visitor.wait_for_result(third)
@@ -137,6 +63,38 @@ def test_styles_faces_and_samples_are_chosen_by_click(visit, server, photo, tmp_
     visitor.wait_for_result(fifth)
     assert server.num_encoded == encoded
     visitor.keep_screenshot("samples")
+
+
+# Gives the page what the server says, but close_stream only after 1.5 s.
+LATE_CLOSE = """
+const plain = window.fetch;
+window.fetch = async (...call) => {
+  const response = await plain(...call);
+  if (!String(call[0].url || call[0]).includes("queue/data")) return response;
+  const late = new TransformStream({
+    async transform(chunk, out) {
+      const text = new TextDecoder().decode(chunk), at = text.lastIndexOf("data:");
+      if (!text.includes("close_stream")) return out.enqueue(chunk);
+      if (at > 0) out.enqueue(new TextEncoder().encode(text.slice(0, at)));
+      await new Promise((done) => setTimeout(done, 1500));
+      out.enqueue(new TextEncoder().encode(text.slice(at)));
+    },
+  });
+  return new Response(response.body.pipeThrough(late), response);
+};
+"""
+
+
+def test_a_change_is_not_lost_while_the_stream_is_closed(visit, photo):
+    visitor = visit(script=LATE_CLOSE)
+    first = visitor.upload(photo)
+    visitor.page.locator("#styles button.thumbnail-item").nth(1).click()
+    second = visitor.wait_for_result(first)
+    visitor.page.get_by_role("radio", name="Face only").check()
+    third = visitor.wait_for_result(second)
+    visitor.page.wait_for_timeout(2000)
+    visitor.page.get_by_role("radio", name="Whole photo").check()
+    visitor.wait_for_result(third)
 
 
 def test_two_visitors_do_not_see_each_other(visit, photo, tmp_path):
@@ -158,7 +116,7 @@ def test_face_is_marked_by_hand_where_none_is_found(visit, tmp_path):
     sky = save_photo(tmp_path / "sky.jpg", (80, 120, 220))
     page.set_input_files("#photo input[type=file]", sky)
     page.wait_for_selector("#marker img", state="visible")
-    assert "found no face" in visitor.status()
+    visitor.wait(lambda: "found no face" in visitor.status())
     picture = page.locator("#marker img")
 
     def click(x: float, y: float) -> None:
@@ -196,19 +154,21 @@ def test_broken_file_gets_a_plain_message(visit, photo, tmp_path):
     visitor.keep_screenshot("broken")
 
 
-def test_drawing_can_be_stopped(visit, photo, tmp_path):
+def test_drawing_can_be_stopped(visit, server, photo, tmp_path):
     visitor = visit()
-    slow = save_photo(tmp_path / "meadow.jpg", (60, 180, 70))
-    visitor.page.set_input_files("#photo input[type=file]", slow)
+    endless = save_photo(tmp_path / "meadow.jpg", (60, 180, 70))
+    visitor.page.set_input_files("#photo input[type=file]", endless)
     visitor.page.wait_for_selector("#stop:not([disabled])")
-    visitor.page.wait_for_timeout(300)
+    visitor.wait(lambda: "Looking for faces" in visitor.status())
     visitor.keep_screenshot("working")
     visitor.page.locator("#stop").click()
-    visitor.wait(lambda: "Stopped" in visitor.status())
-    visitor.page.wait_for_timeout(5000)
-    assert visitor.result() == "" and "Stopped" in visitor.status()
+    visitor.wait(lambda: "Stopping" in visitor.status())
     visitor.clear()
-    assert visitor.upload(photo)
+    visitor.page.set_input_files("#photo input[type=file]", photo)
+    visitor.page.wait_for_timeout(500)
+    assert visitor.result() == ""
+    server.detector.told.set()
+    assert visitor.pixels(visitor.wait_for_result(""), tmp_path)[..., 0].mean() > 80, "not green"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -238,28 +198,6 @@ def test_leaving_deletes_the_pictures(visit, server, photo):
     observer.wait(is_gone)
 
 
-@pytest.fixture
-def app(packs: Path, tmp_path: Path) -> Iterator[tuple[str, float]]:
-    """`python app.py` in its own process: its address, and the seconds until it said so."""
-    command = [sys.executable, "app.py", "--packs", str(packs), "--device", "cpu"]
-    environment = {**os.environ, "STYLIZE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE
-    )
-    watchdog = threading.Timer(120, process.kill)
-    watchdog.start()
-    said = process.stdout.readline()
-    found = re.search(r"http://\S+", said)
-    assert found, f"app.py said {said!r}"
-    yield found[0], time.monotonic() - started
-    watchdog.cancel()
-    assert list(tmp_path.glob("stylize-*"))
-    process.terminate()
-    process.wait(60)
-    assert not list(tmp_path.glob("stylize-*")), "pictures are left behind"
-
-
 def test_app_starts_and_draws(app, browser, tmp_path, record_property):
     url, seconds = app
     record_property("seconds_to_page", round(seconds, 1))
@@ -274,7 +212,7 @@ def test_app_starts_and_draws(app, browser, tmp_path, record_property):
 def test_tabs_share_the_photo_of_a_visitor_only(visit, server, photo):
     visitor, other, encoded = visit(), visit(), server.num_encoded
     page = visitor.page
-    page.get_by_role("tab", name="Variations").click()
+    visitor.open("Variations", "#vary-photo input[type=file]", "tab")
     page.set_input_files("#vary-photo input[type=file]", photo)
     page.wait_for_selector("#vary-download:not([disabled])")
     assert page.locator("#vary-tiles button.thumbnail-item").count() == 9

@@ -32,7 +32,7 @@ def visitor(studio: Studio, cache: Path, stops: Stops) -> TabVisitor:
 
 
 def tiles(visitor: TabVisitor) -> list[np.ndarray]:
-    return [picture for picture, _ in visitor.prop("tiles", "value")]
+    return [np.array(Image.open(path)) for path, _ in visitor.prop("tiles", "value")]
 
 
 def titles(visitor: TabVisitor) -> list[str]:

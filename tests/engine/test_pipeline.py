@@ -10,8 +10,9 @@ import torch
 from engine import pipeline
 from engine.detect import EmbeddedDetector, Face, face_from_points
 from engine.errors import Cancelled, DetectorError, ImageError, OptionError, StylizeError
+from engine.finish import labelled
 from engine.library import StyleLibrary
-from engine.pipeline import StylizeOptions, Stylizer, fitted_size, picture_distance
+from engine.pipeline import StylizeOptions, Stylizer, picture_distance
 from engine.runtime import Runtime
 from tests.packs import CODE, NUM_WS, RESOLUTION, FixedFaces, write_base, write_packs, write_style
 
@@ -132,7 +133,6 @@ def test_crop_and_output_size(stylizer):
     assert crop.shape == (RESOLUTION, RESOLUTION, 3)
     assert stylizer(rgb, StylizeOptions(whole_photo=False, output_size=50)).shape == (50, 50, 3)
     assert stylizer(rgb, StylizeOptions(output_size=64)).shape == (48, 64, 3)
-    assert fitted_size(3000, 1, 100) == (100, 1)
 
 
 def test_kept_colours_are_those_of_the_photo(stylizer):
@@ -291,3 +291,10 @@ def test_bfloat16_draws_nearly_the_same(library, portrait, stylizer):
     half = Stylizer.load("cartoon", library, runtime, FixedFaces())
     a, b = stylizer.render(portrait).astype(int), half.render(portrait).astype(int)
     assert np.abs(a - b).mean() < 3
+
+
+def test_label_is_written_once_and_only_where_something_was_drawn(stylizer):
+    for options in (StylizeOptions(), StylizeOptions(whole_photo=False)):
+        marked = stylizer(photo(), replace(options, ai_label=True))
+        assert np.array_equal(marked, labelled(stylizer(photo(), options)))
+    assert np.array_equal(stylizer(photo(), StylizeOptions(faces="7", ai_label=True)), photo())

@@ -9,6 +9,7 @@ import torch
 
 from engine.detect import face_from_points
 from engine.errors import Cancelled, OptionError
+from engine.finish import labelled
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
@@ -200,6 +201,17 @@ def test_output_size_and_alpha(stylizer):
     frames = [replace(f, alpha=np.full((120, 160), 99, np.uint8)) for f in clip(2)]
     done = drawn(stylizer, frames, [[face()], [face()]], StylizeOptions(output_size=80))
     assert done[0].frame.rgb.shape == (60, 80, 3) and done[0].frame.alpha.shape == (60, 80)
+
+
+def test_each_drawn_frame_is_labelled_once(stylizer):
+    faces = [[face()], [face()]]
+    plain, marked = (
+        drawn(stylizer, clip(2), faces, StylizeOptions(ai_label=on)) for on in (False, True)
+    )
+    for before, after in zip(plain, marked, strict=True):
+        assert np.array_equal(after.frame.rgb, labelled(before.frame.rgb))
+    [untouched] = drawn(stylizer, clip(1), [[]], StylizeOptions(ai_label=True))
+    assert is_untouched(untouched, clip(1)[0])
 
 
 def test_a_video_keeps_its_frame(stylizer):
