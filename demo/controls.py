@@ -18,6 +18,7 @@ LABELS = {
         {"style": "Of the style", "keep": "Of the photo", "skin": "Skin of the photo"},
     ),
     "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
+    "mean": ("Held to", {"running": "What was seen so far", "clip": "The whole clip"}),
     "transfer": ("Movement", {"relative": "As theirs, own shape", "absolute": "Theirs, shape too"}),
     "start": ("Measured from", {"best": "The most similar frame", "first": "The first frame"}),
     "regions": (

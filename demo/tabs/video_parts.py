@@ -53,6 +53,7 @@ class Parts:
     look_ahead: gr.Slider
     smoothing: gr.Slider
     identity: gr.Slider
+    mean: gr.Radio
     carry: gr.Slider
     empty: gr.HTML
     live: gr.HTML
