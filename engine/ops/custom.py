@@ -43,11 +43,11 @@ def _empty(x: Tensor, size: Sequence[int]) -> Tensor:
 @torch.library.custom_op("stylize::fir_act", mutates_args=(), device_types="cpu")
 def fir_act(
     x: Tensor,
-    taps: Sequence[float],
+    taps: list[float],
     up: int,
     down: int,
     before: int,
-    size: Sequence[int],
+    size: list[int],
     scale: Tensor | None,
     bias: Tensor | None,
     noise: Tensor | None,
@@ -67,7 +67,7 @@ def fir_act(
         slope, gain, clamp: of the activation; gain is positive.
     """
     y = x
-    if list(taps) != NO_FILTER:
+    if taps != NO_FILTER:
         y = upfirdn2d_reference(x, taps, (up, down), before, size)
     y = bias_act_reference(y, bias, scale, noise, slope=slope, gain=gain, clamp=clamp)
     return y.contiguous(memory_format=memory_format(x))
@@ -79,7 +79,7 @@ def _fir_act_cuda(x, taps, up, down, before, size, scale, bias, noise, slope, ga
     x = x.contiguous(memory_format=memory_format(x))
     scale, bias, noise = (None if t is None else t.contiguous() for t in (scale, bias, noise))
     epilogue = Epilogue(scale, bias, noise, slope, gain, clamp)
-    launch(plan_fir_act(x, y, list(taps), (up, down), before, epilogue), x.device)
+    launch(plan_fir_act(x, y, taps, (up, down), before, epilogue), x.device)
     return y
 
 
@@ -93,7 +93,7 @@ def _save_fir_act(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.activation = (slope, gain, clamp)
     ctx.shared_noise = noise is not None and noise.shape[0] == 1
     # The adjoint: factors exchanged, filter turned round, cropped to what there was.
-    ctx.adjoint = (list(taps)[::-1], down, up, len(taps) - 1 - before, list(x.shape[2:]))
+    ctx.adjoint = (taps[::-1], down, up, len(taps) - 1 - before, list(x.shape[2:]))
     wants_x = scale is not None and ctx.needs_input_grad[6]
     active = (slope, gain, clamp) != (1.0, 1.0, None)
     ctx.save_for_backward(x if wants_x else None, scale, output if active else None)
