@@ -92,7 +92,7 @@ class ImageTab(SharingTab):
 
     def _style_controls(self) -> dict[str, gr.components.Component]:
         """The controls of the options a style has defaults for."""
-        names = ("strength", "whole_photo", "color", "truncation_psi", "samples")
+        names = ("strength", "likeness", "whole_photo", "color", "truncation_psi", "samples")
         return {name: getattr(self.parts, name) for name in names}
 
     def choose_style(self, event: gr.SelectData) -> Updates:
@@ -208,7 +208,7 @@ class ImageTab(SharingTab):
         picture = visits.compose(visit, stylizer, drawn, options)
         pair = visits.write_pair(visit, picture)
         line = summary(visit, picture.rgb.shape, time.perf_counter() - started)
-        shown = {p.gallery: sample_tiles(visit, drawn), p.likeness: likeness_line(percent(drawn))}
+        shown = {p.gallery: sample_tiles(visit, drawn), p.alike: likeness_line(percent(drawn))}
         yield {**self._stage(pair, status_line(line)), **shown}
         file = visits.write_download(visit, stylizer.card.name, picture, pair[1])
         yield {p.download: gr.update(value=str(file), interactive=True)}
@@ -250,7 +250,7 @@ class ImageTab(SharingTab):
         return {
             p.result: files,
             p.gallery: [],
-            p.likeness: "",
+            p.alike: "",
             p.status: line,
             p.stop: gr.update(interactive=False),
             p.download: gr.update(interactive=False),

@@ -40,6 +40,7 @@ class Parts:
     photo: gr.Image
     styles: gr.Gallery
     strength: gr.Slider
+    likeness: gr.Slider
     attribute: gr.Radio
     whole_photo: gr.Radio
     color: gr.Radio
@@ -53,7 +54,7 @@ class Parts:
     empty: gr.HTML
     result: gr.ImageSlider
     status: gr.HTML
-    likeness: gr.HTML
+    alike: gr.HTML
     download: gr.DownloadButton
     stop: gr.Button
     people: People
@@ -70,15 +71,15 @@ class Parts:
     @property
     def inputs(self) -> set[gr.components.Component]:
         """What a drawing depends on."""
-        names = ("visit", "style", "sample", "photo", "strength", "attribute", "whole_photo")
-        more = ("color", "truncation_psi", "samples", "ai_label", "seed")
+        names = ("visit", "style", "sample", "photo", "strength", "likeness", "attribute")
+        more = ("whole_photo", "color", "truncation_psi", "samples", "ai_label", "seed")
         own = {getattr(self, name) for name in (*names, *more)}
         return own | self.people.inputs | set(self.edits)
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What a drawing may change."""
-        names = ("visit", "sample", "photo", "result", "status", "likeness", "download")
+        names = ("visit", "sample", "photo", "result", "status", "alike", "download")
         more = ("stop", "gallery", "grid", "hint", "marker")
         return [*(getattr(self, name) for name in (*names, *more)), *self.people.outputs]
 
@@ -109,6 +110,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
     with gr.Group(elem_id="settings", elem_classes="settings"):
         parts = {
             "strength": option_control("strength", value=defaults.strength),
+            "likeness": option_control("likeness", value=defaults.likeness),
             "attribute": attribute_control(card.attributes),
             "whole_photo": option_control("whole_photo", value=defaults.whole_photo),
             "color": option_control("color", value=defaults.color),
@@ -144,7 +146,7 @@ def _stage() -> dict[str, gr.components.Component]:
         "empty": empty_stage(*EMPTY, "stage-empty"),
         "result": before_and_after("result"),
         "status": status("status", WELCOME),
-        "likeness": gr.HTML("", elem_id="likeness", elem_classes="status", apply_default_css=False),
+        "alike": gr.HTML("", elem_id="likeness", elem_classes="status", apply_default_css=False),
     }
     with gr.Row(elem_classes="actions"):
         parts["download"] = gr.DownloadButton(

@@ -26,7 +26,7 @@ FIRST_LAYER = 3
 EMPTY = ("Many looks of one photo", "Keep the ones you like, vary around one, walk between two.")
 WELCOME = "Choose a photo: its variations appear by themselves."
 NAMES = (
-    *("strength", "color", "whole_photo", "mix_layer", "style_psi", "variation_center"),
+    *("strength", "likeness", "color", "whole_photo", "mix_layer", "style_psi", "variation_center"),
     "ai_label",
 )
 
@@ -60,6 +60,7 @@ class Parts:
     whole_photo: gr.Radio
     variation_center: gr.Radio
     strength: gr.Slider
+    likeness: gr.Slider
     ai_label: gr.Checkbox
     empty: gr.HTML
     tiles: gr.Gallery
@@ -161,7 +162,14 @@ def _settings(card: Card) -> Found:
         )
         parts["attribute"] = attribute_control(card.attributes)
         with gr.Accordion("Fine tuning", open=False):
-            for name in ("color", "whole_photo", "variation_center", "strength", "ai_label"):
+            for name in (
+                "color",
+                "whole_photo",
+                "variation_center",
+                "strength",
+                "likeness",
+                "ai_label",
+            ):
                 # Colours of the photo would undo most of what a variation changes.
                 value = "style" if name == "color" else getattr(defaults, name)
                 parts[name] = option_control(name, value=value)

@@ -29,7 +29,7 @@ EMPTY = (
     "Choose a photo, and a painting or drawing to paint it like.",
 )
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
-NAMES = ("color", "whole_photo", "strength", "truncation_psi", "ai_label")
+NAMES = ("color", "whole_photo", "strength", "likeness", "truncation_psi", "ai_label")
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
 ABOUT_ONESHOT = "A style of its own from this one picture takes training, some hours without a GPU:"
 ONESHOT = """
@@ -76,6 +76,7 @@ class Parts:
     color: gr.Radio
     whole_photo: gr.Radio
     strength: gr.Slider
+    likeness: gr.Slider
     truncation_psi: gr.Slider
     ai_label: gr.Checkbox
     oneshot: gr.Markdown

@@ -18,7 +18,7 @@ EMPTY = ("Your film appears here", "Choose a clip, try one second, then make the
 WELCOME = "Choose a clip with people in it, or record one."
 # Gradio forgets a state this long after its last change, and a film may take an hour.
 REEL_SECONDS = 3 * 3600
-STYLE_NAMES = ("strength", "color", "truncation_psi", "variation", "ai_label")
+STYLE_NAMES = ("strength", "likeness", "color", "truncation_psi", "variation", "ai_label")
 TEMPORAL_NAMES = tuple(TemporalOptions.describe())
 AS_ALL, ALONE = "As the others", "Not drawn"
 
@@ -44,6 +44,7 @@ class Parts:
     start: gr.Slider
     end: gr.Slider
     strength: gr.Slider
+    likeness: gr.Slider
     attribute: gr.Radio
     color: gr.Radio
     truncation_psi: gr.Slider
@@ -207,6 +208,7 @@ def _settings(studio: Studio) -> Found:
             "start": gr.Slider(**start, step=0.1, label="From second"),
             "end": gr.Slider(**end, step=0.1, label="To second", info=info),
             "strength": option_control("strength", value=defaults.strength),
+            "likeness": option_control("likeness", value=defaults.likeness),
             "attribute": attribute_control(card.attributes),
             "color": option_control("color", value=defaults.color),
             "steadiness": option_control("steadiness", TemporalOptions),

@@ -37,7 +37,7 @@ def test_everyone_has_a_style_and_a_strength_of_their_own(visitor: Visitor, phot
 
 
 def test_likeness_is_told_with_what_it_means(visitor: Visitor, photo: Path):
-    line = visitor.upload(photo).shown[visitor.tab.parts.likeness]
+    line = visitor.upload(photo).shown[visitor.tab.parts.alike]
     assert re.search(r"nearer to its photo than to \d+(–\d+)? %", line) and "not measured" in line
 
 
