@@ -169,18 +169,24 @@ def _report(
 ) -> int:
     from tqdm import tqdm
 
-    from motion.measures import compare
+    from motion.means import clip_means
+    from motion.measures import LONGEST_SIDE, compare
     from motion.media import read_frames
 
-    temporal, end = TemporalOptions.from_arguments(arguments), end_of(arguments)
+    temporal = TemporalOptions.from_arguments(arguments)
+    part = {"start": arguments.start, "end": end_of(arguments), "longest": LONGEST_SIDE}
     for clip in clips:
         for name in arguments.style:
             stylizer = stylizers[name]
             options = StylizeOptions.from_arguments(arguments, frame_options(stylizer.card))
             try:
-                with read_frames(clip, start=arguments.start, end=end) as frames:
+                means = None
+                if temporal.mean == "clip":
+                    with read_frames(clip, **part) as frames:
+                        means = clip_means(frames, stylizer)
+                with read_frames(clip, **part) as frames:
                     shown = tqdm(frames, unit="frame", desc=f"{clip.name} {name}", leave=False)
-                    table = compare(stylizer, shown, options, temporal).table()
+                    table = compare(stylizer, shown, options, temporal, means).table()
             except StylizeError as error:
                 print(f"failed: {clip}: {error}", file=sys.stderr)
                 return SOME_FAILED

@@ -20,12 +20,14 @@ from engine.detect.face import cut, upright_matrix
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from motion.flow import backward_flow, pull, visible
+from motion.means import Means
 from motion.temporal import Stabilizer, TemporalOptions
 from motion.track import MOST_MOVED, moved
 
 if TYPE_CHECKING:
     from motion.media import Frame
 
+LONGEST_SIDE = 480  # pixels of the frames that reports measure
 CERTAIN = 0.7  # of `visible`: pixels that count
 FACE = 24  # pixels a side of the face whose changes are compared
 
@@ -75,10 +77,20 @@ class Meter:
         self._faces: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_lost = 0
 
-    def add(self, now: np.ndarray, drawn: np.ndarray, faces: Sequence[Face] | None = None) -> None:
-        """Take a frame and its result, uint8 [H, W, 3]; `faces` of the frame save finding them."""
+    def add(
+        self,
+        now: np.ndarray,
+        drawn: np.ndarray,
+        faces: Sequence[Face] | None = None,
+        flow: np.ndarray | None = None,
+    ) -> None:
+        """Take a frame and its result, uint8 [H, W, 3].
+
+        `faces` of the frame and its backward `flow` [H, W, 2] save finding them.
+        """
         if self._before is not None:
-            self._add_error(now, drawn, *self._before)
+            flow = careful_flow(now, self._before[0]) if flow is None else flow
+            self._add_error(now, drawn, *self._before, flow)
         self._before = (now, drawn)
         faces = self._detect(now) if faces is None else faces
         if not faces:
@@ -91,9 +103,13 @@ class Meter:
             self._points.append((faces[0].landmarks[:5], found.landmarks[:5]))
 
     def _add_error(
-        self, now: np.ndarray, drawn: np.ndarray, before: np.ndarray, drawn_before: np.ndarray
+        self,
+        now: np.ndarray,
+        drawn: np.ndarray,
+        before: np.ndarray,
+        drawn_before: np.ndarray,
+        flow: np.ndarray,
     ) -> None:
-        flow = backward_flow(now, before, "medium")
         counts = (now != drawn).any(axis=2) & (visible(now, pull(before, flow)) > CERTAIN)
         moved_before = pull(drawn_before, flow).astype(np.float32)
         self._error += float((((moved_before - drawn) / 255) ** 2).mean(axis=2)[counts].sum())
@@ -114,6 +130,11 @@ class Meter:
             *(correlation(*expression), features, gain(*head), gain(*expression)),
             *counts,
         )
+
+
+def careful_flow(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the backward flow [H, W, 2] that errors are measured along."""
+    return backward_flow(now, before, "medium")
 
 
 def upright_gray(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -203,18 +224,27 @@ def compare(
     frames: Iterable[Frame],
     options: StylizeOptions | None = None,
     temporal: TemporalOptions | None = None,
+    means: Means | None = None,
 ) -> Comparison:
-    """Stylize a clip frame by frame and steadily, and measure both."""
+    """Stylize a clip frame by frame and steadily, and measure both.
+
+    `means` are those of `motion.means` for the same frames, or None.
+    """
     stabilizer = Stabilizer(stylizer, options, temporal)
+    stabilizer.means = means
     plain, steady = Meter(stylizer.detect), Meter(stylizer.detect)
-    waiting = []
+    waiting: list[np.ndarray] = []
+    before = None
 
     def measure(done: list) -> None:
+        nonlocal before
         for stylized in done:
             now = waiting.pop(0)
             faces = stylizer.detect(now)
-            plain.add(now, stylizer(now, options, faces=faces), faces)
-            steady.add(now, stylized.frame.rgb, faces)
+            flow = None if before is None else careful_flow(now, before)
+            plain.add(now, stylizer(now, options, faces=faces), faces, flow)
+            steady.add(now, stylized.frame.rgb, faces, flow)
+            before = now
 
     for frame in frames:
         waiting.append(frame.rgb)

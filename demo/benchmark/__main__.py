@@ -27,7 +27,7 @@ from engine.runtime import pick_runtime
 
 FACES = (1, 2, 4, 8)
 LENGTHS = (1.0, 4.0, 15.0, 60.0)
-CURVES = {"photo": ("faces", "seconds"), "film": ("clip seconds", "seconds")}
+CURVES = {"photo": "faces", "film": "clip seconds"}
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.out:
             report.write(args.out, args.what)
             for name, file in figures.items():
-                save_curves(args.out / file, {name: tables[-1].rows}, curve[:1], curve[1])
+                save_curves(args.out / file, {name: tables[-1].rows}, [curve], "processor seconds")
     except StylizeError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

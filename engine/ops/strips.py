@@ -2,7 +2,7 @@
 
 The transposed convolution of a large picture writes more than any cache holds, into memory that is
 new each time; the FIR filter then reads all of it back. Strip by strip, with one more row of input
-on either side, the same numbers cost up to half as much (docs/benchmarks/README.md).
+on either side, the same numbers cost up to a third less (docs/benchmarks/README.md).
 """
 
 from collections.abc import Callable
