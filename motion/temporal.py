@@ -284,8 +284,7 @@ class Stabilizer:
         self._last = (frame.rgb, picture)
         rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
         alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
-        frame = replace(frame, rgb=rgb, alpha=alpha)
-        return StylizedFrame(frame, tuple(held.portraits))
+        return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(held.portraits))
 
     def _pasted(
         self, picture: np.ndarray, frame: Frame, number: int, portrait: Portrait, crop: np.ndarray

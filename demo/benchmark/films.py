@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ from typing import Any
 from demo.benchmark.pictures import make_clip
 from engine.benchmark.machine import peak_memory
 from engine.pipeline import Stylizer
-from motion.benchmark import time_job, time_stages
+from motion.benchmark import WAYS, time_film, time_stages
 
 RATE = 2  # frames a second of the clips: what counts is how many there are
 STAGE_SECONDS = 6.0
@@ -34,17 +33,15 @@ def length_rows(stylizer: Stylizer, lengths: Sequence[float]) -> list[dict[str, 
     for seconds in sorted(lengths):
         with TemporaryDirectory() as folder:
             clip = make_clip(Path(folder) / "clip.mp4", seconds, RATE)
-            processor = time.process_time()
-            rate = time_job(stylizer, clip, seconds)
-            processor = time.process_time() - processor
+            speed = time_film(stylizer, clip, seconds, **WAYS[DEFAULT_WAY])
         frames = round(seconds * RATE)
         made.append(
             {
                 "clip seconds": seconds,
                 "frames": frames,
-                "seconds": frames / rate,
-                "frames a second": rate,
-                "processor seconds": processor,
+                "seconds": frames / speed.rate,
+                "frames a second": speed.rate,
+                "processor seconds": frames * speed.work,
                 "MB at most": peak_memory(),
             }
         )
