@@ -132,5 +132,6 @@ def face_tiles(visit: Visit, wishes: Wishes | None = None) -> list[tuple[Any, st
     faces = tiles.faces(visit)
     titles = [say(f"Face {number}") for number in range(1, len(faces) + 1)]
     for number, wish in (wishes or {}).items():
-        titles[number] += "" if wish.style == AS_ALL else f" · {say(wish.style)}"
+        if wish.style != AS_ALL:
+            titles[number] = f"{number + 1} · {say(wish.style)}"
     return [(str(visit.view), say(f"All {len(faces)}")), *zip(faces, titles, strict=True)]

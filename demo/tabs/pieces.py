@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 
 from demo.controls import photo_input
 from demo.studio import Studio
@@ -38,6 +39,8 @@ def offer_examples(pattern: str, target: gr.components.Component, elem_id: str) 
     if files:
         rows = [[[file] if several else file] for file in files]
         gr.Examples(rows, target, label="Or try one", elem_id=elem_id)
+        for file in files:  # Gradio would sweep those of gr.File away with the uploads
+            target.keep_in_cache.add(save_file_to_cache(file, cache_dir=target.GRADIO_CACHE))
 
 
 def photo_and_style(studio: Studio, prefix: str = "") -> Found:

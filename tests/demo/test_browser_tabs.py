@@ -156,5 +156,5 @@ def test_one_person_gets_a_style_of_their_own(visit, server, photo: Path, tmp_pa
     third = visitor.wait_for_result(second)
     everyone, changed = (visitor.pixels(url, tmp_path) for url in (first, third))
     assert (everyone[:, :70] == changed[:, :70]).all() and (everyone != changed).any()
-    page.get_by_text("Face 2 · comic").wait_for()
+    page.get_by_text("2 · comic").wait_for()
     visitor.keep_screenshot("people")

@@ -21,7 +21,7 @@ def test_everyone_has_a_style_and_a_strength_of_their_own(visitor: Visitor, phot
         wishes = visitor.values[people.wishes]
         updates = people.wish(visitor.visit, wishes, person, style, strength)
         titles = [caption for _, caption in updates[people.faces]["value"]]
-        assert style == AS_ALL or titles[person + 1] == f"Face {person + 1} · {style}"
+        assert style == AS_ALL or titles[person + 1] == f"{person + 1} · {style}"
         shown = visitor.draw(wishes=updates[people.wishes]).shown[visitor.tab.parts.result]
         return visitor.pictures()[1] if shown else None
 
