@@ -33,7 +33,7 @@ def length_rows(stylizer: Stylizer, lengths: Sequence[float]) -> list[dict[str, 
     for seconds in sorted(lengths):
         with TemporaryDirectory() as folder:
             clip = make_clip(Path(folder) / "clip.mp4", seconds, RATE)
-            speed = time_film(stylizer, clip, seconds, **WAYS[DEFAULT_WAY])
+            speed = time_film(stylizer, clip, seconds, **WAYS["as it is"])
         frames = round(seconds * RATE)
         made.append(
             {
