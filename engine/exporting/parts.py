@@ -73,9 +73,27 @@ class Swapped(nn.Module):
         super().__init__()
         self.style, self.source, self.at = style, source, at
 
-    def forward(self, ws: Tensor) -> Tensor:
+    def forward(self, ws: Tensor, detail: Tensor | None = None) -> Tensor:
         """Draw a batch."""
-        return self.style(ws, self.source.features(ws), self.at)
+        return self.style(ws, self.source.features(ws, detail), self.at, detail)
+
+
+class Drawing(nn.Module):
+    """image [N, 3, R, R] -> picture: codes, what the photo shows beyond them, and the style.
+
+    As `Base.encode`, `Base.detail` and `Style.synthesize` one after the other.
+    """
+
+    def __init__(self, base: Base, space: str, synthesis: PlainSynthesis | Swapped) -> None:
+        super().__init__()
+        self.encoder, self.reader = Encoder(base, space, None), base.detail_encoder
+        self.source, self.synthesis = PlainSynthesis(base.generator.synthesis), synthesis
+        self.shrinking = base.generator.resolution // base.encoder_into(space).input_size
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Draw a batch of aligned photos."""
+        ws = self.encoder(F.avg_pool2d(image, self.shrinking))
+        return self.synthesis(ws, detail=self.reader(image, self.source(ws)))
 
 
 def parts_of(pack: Style | Base) -> Iterator[Part]:
@@ -90,15 +108,30 @@ def parts_of(pack: Style | Base) -> Iterator[Part]:
         return
     for path, attribute in enumerate(pack.card.attributes or ("",)):
         name = f"generator-{attribute}" if attribute else "generator"
-        yield _generator(name, _synthesis(pack, path), ws, base)
+        synthesis = _synthesis(pack, path)
+        yield _generator(name, synthesis, ws, base)
+        if _reads_detail(base, space):
+            drawing = Drawing(base, space, synthesis)
+            yield _drawing(name.replace("generator", "drawing"), drawing, photos, base)
     if student := student_of(pack):
-        size = base.generator.resolution
-        about = {"image": PICTURE.format(size), "picture": f"RGB in [-1, 1], {size} x {size} px"}
-        example = F.interpolate(photos, (size, size), mode="area")
-        yield Part("student", student, "image", ("picture",), about, example)
+        yield _drawing("student", student, photos, base)
 
 
-def _synthesis(style: Style, path: int) -> nn.Module:
+def _reads_detail(base: Base, space: str) -> bool:
+    """Whether photos show more than their codes, at a size the encoder's follows from."""
+    if base.detail_encoder is None or space not in base.encoders:
+        return False
+    return base.generator.resolution % base.encoder_into(space).input_size == 0
+
+
+def _drawing(name: str, network: nn.Module, photos: Tensor, base: Base) -> Part:
+    size = base.generator.resolution
+    about = {"image": PICTURE.format(size), "picture": f"RGB in [-1, 1], {size} x {size} px"}
+    example = F.interpolate(photos, (size, size), mode="area")
+    return Part(name, network.eval(), "image", ("picture",), about, example)
+
+
+def _synthesis(style: Style, path: int) -> PlainSynthesis | Swapped:
     plain = PlainSynthesis(style.network(path).synthesis)
     size = style.card.swap_resolution
     if not size:

@@ -99,23 +99,38 @@ class PlainSynthesis(nn.Module):
         )
         self.skips = nn.ModuleList(Skip(b.torgb) for b in blocks)
 
-    def features(self, ws: Tensor) -> Tensor:
+    def features(self, ws: Tensor, detail: Tensor | None = None) -> Tensor:
         """The feature map after the last block's second convolution, [N, C, until, until]."""
         x, number = self.const, 0
-        for block in self.layers:
+        for resolution, block in zip(self.resolutions, self.layers, strict=True):
             for layer in block:
                 x = layer(x, ws[:, number])
                 number += 1
+            x = _with_detail(x, detail, resolution)
         return x
 
-    def forward(self, ws: Tensor, features: Tensor | None = None, at: int = 0) -> Tensor:
-        """Draw codes; `features` take the place of the block's own at resolution `at`."""
+    def forward(
+        self,
+        ws: Tensor,
+        features: Tensor | None = None,
+        at: int = 0,
+        detail: Tensor | None = None,
+    ) -> Tensor:
+        """Draw codes; `features` take the place of the block's own at resolution `at`.
+
+        `detail` is added to the block's own where it has their size (engine.models.detail).
+        """
         x, rgb, number = self.const, None, 0
         for resolution, block, skip in zip(self.resolutions, self.layers, self.skips, strict=True):
             for layer in block:
                 x = layer(x, ws[:, number])
                 number += 1
+            x = _with_detail(x, detail, resolution)
             x = features if resolution == at else x
             drawn = skip(x, ws[:, number])
             rgb = drawn if rgb is None else upsample2d(rgb) + drawn
         return rgb
+
+
+def _with_detail(x: Tensor, detail: Tensor | None, resolution: int) -> Tensor:
+    return x if detail is None or detail.shape[-1] != resolution else x + detail
