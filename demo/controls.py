@@ -15,7 +15,7 @@ LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
     "color": (
         "Colours",
-        {"style": "Of the style", "keep": "Of the photo", "skin": "Skin of the photo"},
+        {"style": "Of the style", "keep": "Of the photo", "skin": "Keep skin tone"},
     ),
     "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
     "mean": ("Held to", {"running": "What was seen so far", "clip": "The whole clip"}),
