@@ -220,7 +220,7 @@ def _save_samples(
     rows = rows.to(z_style.device)
     ws = map_zplus(
         nets.blended.G.mapping,
-        codes.draw("", NUM_SAMPLES, torch.Generator().manual_seed(config.seed)),
+        codes.draw("", NUM_SAMPLES, torch.Generator().manual_seed(config.seed)).z_plus,
     )
     average = nets.average
     drawn = [average(ws, z_style[rows], i) for i in (average.G.num_ws, config.mix_layer, 0)]

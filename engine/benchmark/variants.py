@@ -50,7 +50,7 @@ def grouped_modulated_conv2d(
         transposed = weights.transpose(1, 2).flatten(0, 1)  # [N I, O, 3, 3]
         x = F.conv_transpose2d(x, transposed, stride=2, groups=samples)
         x = x.reshape(samples, -1, *x.shape[2:])
-        x = upfirdn2d(x, fir_kernel(4.0, like=x), padding=(1, 1))
+        x = upfirdn2d(x, padding=(1, 1), gain=4.0)
     else:
         x = F.conv2d(x, weights.flatten(0, 1), padding=1, groups=samples)
         x = x.reshape(samples, -1, height, width)
@@ -74,7 +74,7 @@ def fir_of_single_channels(
 
 def upsample_by_zeros(x: torch.Tensor, **others: Any) -> torch.Tensor:
     """`upsample2d` as its specification computes it."""
-    return upfirdn2d(x, fir_kernel(4.0, like=x), up=2, padding=(2, 1))
+    return upfirdn2d(x, up=2, padding=(2, 1), gain=4.0)
 
 
 @contextmanager

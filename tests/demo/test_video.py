@@ -114,16 +114,16 @@ def test_interrupt_leaves_a_film_and_the_same_command_goes_on(run, tmp_path, mon
     clip, target = make_clip(tmp_path / "in.mp4", 4), tmp_path / "out.mp4"
     before = signal.getsignal(signal.SIGINT)  # ignored where a shell runs this in the background
     assert run(clip, tmp_path / "whole.mp4")[0] == 0
-    real, calls = Stylizer.render, []
+    real, calls = Stylizer.render_samples, []  # of four frames at a time
 
     def interrupted(self, *arguments, **named):
         calls.append(1)
-        if len(calls) == 12:
+        if len(calls) == 4:
             signal.raise_signal(signal.SIGINT)
         return real(self, *arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stylizer, "render", interrupted)
+        patch.setattr(Stylizer, "render_samples", interrupted)
         code, text = run(clip, target)
     assert code == 130 and "run again to go on" in text
     assert signal.getsignal(signal.SIGINT) is before

@@ -66,11 +66,12 @@ def test_edits_are_a_list_of_steps():
 
 def test_every_option_has_a_flag():
     options = parse(
-        *("--strength", "0.5", "--truncation-psi", "0.7", "--seed", "9", "--samples", "4"),
+        *("--strength", "0.5", "--truncation-psi", "0.7", "--likeness", "0.25", "--seed", "9"),
+        *("--samples", "4"),
         *("--attribute", "old", "--faces", "0,1", "--no-whole-photo", "--color", "keep"),
         *("--output-size", "512"),
     )
-    assert options == StylizeOptions(0.5, 0.7, 9, 4, "old", "0,1", False, "keep", 512)
+    assert options == StylizeOptions(0.5, 0.7, 0.25, 9, 4, "old", "0,1", False, "keep", 512)
 
 
 def test_flags_left_out_take_the_defaults_of_the_style():
@@ -86,6 +87,6 @@ def test_description_has_what_a_slider_needs():
     described = StylizeOptions.describe()
     strength = described["strength"]
     assert (strength.minimum, strength.maximum, strength.step) == (0, 1, 0.05)
-    assert described["color"].choices == ("style", "keep")
+    assert described["color"].choices == ("style", "keep", "skin")
     assert described["attribute"].kind == "str" and described["attribute"].default is None
     assert all(option.help and option.label for option in described.values())

@@ -72,7 +72,7 @@ def test_resumes_bit_for_bit_and_ends_in_the_pack(folder: Path, tmp_path: Path):
 
 def test_learns_to_draw_as_its_teacher(folder: Path, tmp_path: Path):
     """Of so few pictures the loss must fall by half."""
-    config = small(folder, out=str(tmp_path / "run"), images=240, width=4, jitter=0.0, noise=0.0)
+    config = small(folder, out=str(tmp_path / "run"), images=720, width=4, jitter=0.0, noise=0.0)
     stylizer = Stylizer.load(config.style, runtime=RUNTIME)
     lessons, _ = distill.load_lessons(config, stylizer)
     x, y = lessons.all()

@@ -47,7 +47,7 @@ def test_faces_and_films(packs):
     stylizer = tiny_stylizer(packs)
     faces = photo.face_rows(stylizer, (1, 2), 1)
     assert [(row["faces"], row["found"]) for row in faces] == [(1, 1), (2, 1)]
-    rows = films.length_rows(stylizer, [0.8, 0.4])
+    rows = films.length_rows(stylizer, [2.0, 1.0])
     assert [row["frames"] for row in rows] == [2, 4]
     for row in rows:
         assert row["frames a second"] == pytest.approx(row["frames"] / row["seconds"])
