@@ -55,10 +55,12 @@ class Portrait:
 
     def recolored(self, drawn: np.ndarray, color: str) -> np.ndarray:
         """Give a drawing of it, uint8 [R, R, 3], colours ("keep") or skin tone ("skin") of it."""
+        if color == "style" or (color == "skin" and not len(self.landmarks)):
+            return drawn
         photo = resize(self.face.crop, len(drawn), len(drawn))
-        if color == "keep":
-            return match_color(drawn, drawn, photo, np.ones(photo.shape[:2]))
-        return keep_skin(drawn, photo) if color == "skin" and len(self.landmarks) else drawn
+        if color == "skin":
+            return keep_skin(drawn, photo)
+        return match_color(drawn, drawn, photo, np.ones(photo.shape[:2]))
 
 
 def encode_face(rgb: np.ndarray, face: Face, base: Base, space: str) -> Portrait:

@@ -75,7 +75,8 @@ def drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:
         if index not in pictures:
             alike = [i for i, other in enumerate(kinds) if other == kind]
             own = [portraits[i] for i in alike]
-            together = replace(joined(own), detail=read_detail(own, base))
+            detail = read_detail(own, base) if options.likeness else None
+            together = replace(joined(own), detail=detail)
             pictures |= zip(alike, look.stylizer.render_samples(together, options), strict=True)
     return [pictures[index] for index in range(len(portraits))]
 
