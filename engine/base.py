@@ -135,7 +135,7 @@ class Base:
         return Codes(*(None if x is None else x.float().cpu().clone() for x in (ws, mu, logvar)))
 
     def detail(self, photo: Tensor, ws: Tensor) -> Tensor | None:
-        """Return what a photo shows beyond its codes, [N, C, R / 8, R / 8]; None: cannot tell.
+        """Return what a photo shows beyond its codes, [N, C, R / 4, R / 4]; None: cannot tell.
 
         Args:
             photo: [N, 3, R, R] in [-1, 1], of the generator's size.

@@ -31,7 +31,7 @@ class Portrait:
             of one base and one space share portraits.
         attributes: how likely each attribute is; {} where nothing tells.
         edit: [1, L, w_dim], added to the codes by editing; None: nothing.
-        detail: [1, C, R / 8, R / 8], what the photo shows beyond its codes; None: not known.
+        detail: [1, C, R / 4, R / 4], what the photo shows beyond its codes; None: not known.
     """
 
     face: AlignedFace
@@ -102,7 +102,7 @@ def encode_faces(
 
 
 def read_detail(portraits: Sequence[Portrait], base: Base) -> Tensor | None:
-    """Return what the crops of portraits show beyond their codes, [N, C, R / 8, R / 8] or None."""
+    """Return what the crops of portraits show beyond their codes, [N, C, R / 4, R / 4] or None."""
     crops = _crops([portrait.face for portrait in portraits], base.generator.resolution)
     return base.detail(crops, torch.cat([portrait.ws for portrait in portraits]))
 

@@ -82,7 +82,7 @@ class Style:
             swap_resolution: where the content's features of the source take the place of the
                 style's own (UI2I, Section III-A); 0: where the card says, if anywhere.
             blend_resolution: above it the weights are those of the source (Toonify); 0: none.
-            detail: [N, C, R / 8, R / 8], what the photo shows beyond `content_ws`, added to the
+            detail: [N, C, R / 4, R / 4], what the photo shows beyond `content_ws`, added to the
                 features of that size (engine.models.detail); None: nothing.
 
         Returns:

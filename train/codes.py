@@ -24,7 +24,7 @@ class Content:
 
     Attributes:
         z_plus: [N, L, z_dim].
-        detail: [N, C, R / 8, R / 8], what photos show beyond their codes; None: nothing.
+        detail: [N, C, R / 4, R / 4], what photos show beyond their codes; None: nothing.
     """
 
     z_plus: Tensor

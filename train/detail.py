@@ -1,7 +1,7 @@
 """Recipe: what the codes of a face leave out, read off the photo (engine.models.detail).
 
 Generator and encoder are fixed. For a photo x with the codes w = E(x) the detail encoder D answers
-a correction of the generator's features f at an eighth of the resolution:
+a correction of the generator's features f at a quarter of the resolution:
 
     y = G(w; f + D(x, G(w)))
     L = |x - y| + |x - y|^2 + 0.8 LPIPS(x, y) + `face_weight` (|x - y| + LPIPS)(face, enlarged)
@@ -9,9 +9,9 @@ a correction of the generator's features f at an eighth of the resolution:
 
 No paper has it; UI2I-StyleGAN2 (Huang et al. 2021, Section III-A) is where features of a content
 picture are handed to generators of styles. The smaller a correction, the closer it stays to
-features that the styles of the base know. LPIPS is taken at half the size, where it costs a
-quarter. Photos are shifted, turned and scaled a little (`jitter`), so that the correction follows
-what it sees and not where FFHQ's framing puts it: clips need that.
+features that the styles of the base know. Photos are shifted, turned and scaled a little
+(`jitter`), so that the correction follows what it sees and not where FFHQ's framing puts it: clips
+need that.
 """
 
 import copy
@@ -157,7 +157,7 @@ def detail_losses(
     return {
         "l1": (rebuilt - photo).abs().mean(),
         "l2": (rebuilt - photo).square().mean(),
-        "perceptual": distance(_halved(rebuilt), _halved(photo)).mean(),
+        "perceptual": distance(rebuilt, photo).mean(),
         "face": (face - wanted).abs().mean() + distance(*small).mean(),
     }
 
@@ -183,11 +183,6 @@ def jittered(photo: Tensor, amount: float, share: Share) -> Tensor:
     rows = [cos * scale, -sin * scale, 2 * right, sin * scale, cos * scale, 2 * down]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(photo.shape), False)
     return F.grid_sample(photo, grid, padding_mode="reflection", align_corners=False)
-
-
-def _halved(x: Tensor) -> Tensor:
-    """Half the size, but no less than the perceptual network can see."""
-    return encoder_input(x, max(64, x.shape[-1] // 2))
 
 
 @torch.no_grad()

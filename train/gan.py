@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.errors import OptionError
 from engine.models.discriminator import Discriminator
-from engine.models.stylegan2 import Generator
+from engine.models.stylegan2 import Generator, SynthesisNetwork
+from engine.surgery import block_resolution
 from train.augment import Augment
 from train.distributed import WHOLE, Share
 from train.loop import Run, Stateful, Values, save_grid
@@ -73,6 +75,24 @@ def first_layers(D: Discriminator, count: int) -> list[nn.Parameter]:
     """
     sizes = sorted((r for r in D.channels if r > 4), reverse=True)[:count]
     return [p for size in sizes for p in getattr(D, f"b{size}").parameters()]
+
+
+def layers_below(synthesis: SynthesisNetwork, resolution: int) -> list[nn.Parameter]:
+    """Parameters of a generator's blocks below `resolution` pixels, those of all its paths.
+
+    FreezeG, FreezeD's counterpart: kept as they are, they draw the source's poses and shapes, while
+    the rest learns lines, textures and colours of the new domain.
+
+    Raises:
+        OptionError: nothing would be left to train.
+    """
+    if resolution > synthesis.resolution:
+        raise OptionError(
+            f"--freeze-g {resolution} keeps the whole generator of {synthesis.resolution} px: "
+            f"accepted are 0 to {synthesis.resolution}, try {synthesis.resolution // 4}"
+        )
+    named = synthesis.named_parameters(prefix="synthesis")
+    return [p for name, p in named if (block_resolution(name) or resolution) < resolution]
 
 
 def discriminator_losses(

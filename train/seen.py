@@ -84,7 +84,7 @@ class Photos:
     """Photos as a base sees them: `seen` at `seen_size`, their codes `ws` [N, L, w_dim].
 
     `rebuilt` is what the base draws of them, no style yet and already as blurred as one. `detail`
-    [N, C, R / 8, R / 8] is what they show beyond their codes; None: nothing of it is used.
+    [N, C, R / 4, R / 4] is what they show beyond their codes; None: nothing of it is used.
     """
 
     seen: Seen

@@ -51,6 +51,7 @@ class TransferConfig:
     path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
     path_interval: int = field(default=8, metadata={"help": "steps between path length steps"})
     freeze_mapping: bool = field(default=True, metadata={"help": "keep z -> w as the base's"})
+    freeze_g: int = field(default=0, metadata={"help": "layers of G below this size kept"})
     freeze_d: int = field(default=0, metadata={"help": "first blocks of D kept (FreezeD)"})
     ada_p: float = field(default=0.0, metadata={"help": "probability of augmentations at first"})
     ada_speed: float = field(default=0.0, metadata={"help": "images for p to go 0 -> 1; 0: fixed"})

@@ -15,7 +15,7 @@ from engine.runtime import Runtime
 from engine.surgery import expand_paths
 from train.augment import Augment
 from train.codes import Content
-from train.gan import first_layers, lazy_adam
+from train.gan import first_layers, layers_below, lazy_adam
 from train.loop import Values
 from train.monitors import Choice
 from train.packs import Source
@@ -40,7 +40,12 @@ class Networks:
             discriminator.dtype = runtime.dtype
         part = self.G.synthesis if config.freeze_mapping else self.G
         lazy = config.path_interval if config.path_weight > 0 else 0
-        self.opt_G = lazy_adam(part.requires_grad_(True).parameters(), config.lr, lazy)
+        part.requires_grad_(True)
+        kept = layers_below(self.G.synthesis, config.freeze_g)
+        for parameter in kept:  # for good, so that the backward pass ends above them
+            parameter.requires_grad_(False)
+        trained = [p for p in part.parameters() if p.requires_grad]
+        self.opt_G = lazy_adam(trained, config.lr, lazy)
         frozen = {p for D in self.D for p in first_layers(D, config.freeze_d)}
         self.trained_D = [p for p in self.D.parameters() if p not in frozen]
         self.opt_D = lazy_adam(self.trained_D, config.lr)

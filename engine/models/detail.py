@@ -2,9 +2,11 @@
 
 The codes of StyleGAN2 describe a typical face well and this person's mouth, glasses or hat badly.
 UI2I-StyleGAN2 (Huang et al. 2021, section III-A) hands the feature maps of a content picture over
-to the style's generator; here the feature map of an eighth of the resolution is corrected by what
+to the style's generator; here the feature map of a quarter of the resolution is corrected by what
 the photo shows beyond the picture of its codes. Generators tuned from one base read the same
-features, so a correction learned with the base (train.detail) serves all of its styles.
+features, so a correction learned with the base (train.detail) serves all of its styles. A quarter
+is where a pupil or a tooth still has a cell of its own and three quarters of a style's work, its
+lines and textures, lie yet ahead.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from torch import Tensor, nn
 from engine.errors import CheckpointError, ImageError
 from engine.models.loading import load_exactly
 
-SHRINKING = 8  # pixels of the picture per cell of the features
-_FOLD = 4  # pixels folded into channels before the first convolution: that is most of the speed
+SHRINKING = 4  # pixels of the picture per cell of the features; they are folded into channels
+_MULTIPLE = 2 * SHRINKING  # the network looks at half of the cells, too
 _SLOPE = 0.2
 
 
@@ -39,31 +41,35 @@ class ResidualBlock(nn.Module):
 
 
 class DetailEncoder(nn.Module):
-    """Photo and picture of its codes -> correction of the features at an eighth of their size.
+    """Photo and picture of its codes -> correction of the features at a quarter of their size.
+
+    A small U: what lies around a cell is read at an eighth of the size and handed back.
 
     Args:
         out_channels: channels C of the generator's features there.
         widths: channels at a quarter and at an eighth of the size.
-        num_blocks: residual blocks at these sizes.
+        num_blocks: residual blocks at a quarter, at an eighth and at a quarter again.
     """
 
     def __init__(
         self,
         out_channels: int,
-        widths: tuple[int, int] = (64, 128),
-        num_blocks: tuple[int, int] = (1, 2),
+        widths: tuple[int, int] = (96, 128),
+        num_blocks: tuple[int, int, int] = (1, 2, 1),
     ) -> None:
         super().__init__()
-        self.fold = nn.Conv2d(6 * _FOLD**2, widths[0], 3, padding=1)
-        self.quarter = nn.Sequential(*(ResidualBlock(widths[0]) for _ in range(num_blocks[0])))
+        self.fold = nn.Conv2d(6 * SHRINKING**2, widths[0], 3, padding=1)
+        self.quarter = _blocks(widths[0], num_blocks[0])
         self.down = nn.Conv2d(widths[0], widths[1], 3, stride=2, padding=1)
-        self.eighth = nn.Sequential(*(ResidualBlock(widths[1]) for _ in range(num_blocks[1])))
-        self.out = nn.Conv2d(widths[1], out_channels, 3, padding=1)
+        self.eighth = _blocks(widths[1], num_blocks[1])
+        self.up = nn.Conv2d(widths[1], widths[0], 1)
+        self.fine = _blocks(widths[0], num_blocks[2])
+        self.out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)  # untrained it changes nothing
         nn.init.zeros_(self.out.bias)
 
     def forward(self, photo: Tensor, drawn: Tensor) -> Tensor:
-        """Return what to add to the generator's features, float [N, C, R / 8, R / 8].
+        """Return what to add to the generator's features, float [N, C, R / 4, R / 4].
 
         Args:
             photo: [N, 3, R, R] in [-1, 1], R the generator's size.
@@ -72,17 +78,23 @@ class DetailEncoder(nn.Module):
         Raises:
             ImageError: the two differ in shape, or R is no multiple of 8.
         """
-        if photo.shape != drawn.shape or photo.shape[1] != 3 or photo.shape[2] % SHRINKING:
+        if photo.shape != drawn.shape or photo.shape[1] != 3 or photo.shape[2] % _MULTIPLE:
             raise ImageError(
-                f"detail is read off two pictures [N, 3, R, R] with R a multiple of {SHRINKING}, "
+                f"detail is read off two pictures [N, 3, R, R] with R a multiple of {_MULTIPLE}, "
                 f"got {list(photo.shape)} and {list(drawn.shape)}: resize the crop to the "
                 "generator's size"
             )
-        x = F.pixel_unshuffle(torch.cat([photo, drawn], dim=1), _FOLD).contiguous(
+        x = F.pixel_unshuffle(torch.cat([photo, drawn], dim=1), SHRINKING).contiguous(
             memory_format=torch.channels_last
         )
-        x = self.down(_activate(self.quarter(self.fold(x))))
-        return self.out(_activate(self.eighth(x)))
+        x = self.quarter(self.fold(x))
+        around = self.up(_activate(self.eighth(self.down(_activate(x)))))
+        x = self.fine(x + F.interpolate(around, scale_factor=2.0))
+        return self.out(_activate(x))
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
 def as_addition(detail: Tensor | None) -> dict[int, Tensor] | None:
@@ -100,10 +112,10 @@ def detail_from_state(state: Mapping[str, Tensor]) -> DetailEncoder:
     if any(len(shape) != 4 for shape in shapes):
         raise CheckpointError(
             f"no detail encoder in these {len(state)} tensors; expected fold, quarter, down, "
-            "eighth and out, as python -m train.detail writes them"
+            "eighth, up, fine and out, as python -m train.detail writes them"
         )
     (wide, narrow), out = shapes[0][:2], shapes[1][0]
-    blocks = tuple(_num_blocks(state, part) for part in ("quarter", "eighth"))
+    blocks = tuple(_num_blocks(state, part) for part in ("quarter", "eighth", "fine"))
     network = DetailEncoder(out, (narrow, wide), blocks)
     load_exactly(network, state, "a detail encoder")
     return network

@@ -22,7 +22,7 @@ RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
 
 def trained(out_channels: int = 8) -> DetailEncoder:
     torch.manual_seed(3)
-    network = DetailEncoder(out_channels, (8, 12), (2, 1))
+    network = DetailEncoder(out_channels, (8, 12), (2, 1, 1))
     torch.nn.init.normal_(network.out.weight)
     return network
 
@@ -52,7 +52,7 @@ def photo():
 def test_untrained_it_changes_nothing_and_shapes_fit():
     photo, drawn = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
     assert not DetailEncoder(8)(photo, drawn).any()
-    assert trained()(photo, drawn).shape == (2, 8, 4, 4)
+    assert trained()(photo, drawn).shape == (2, 8, 8, 8)
 
 
 def test_sizes_are_read_off_the_weights():
@@ -74,7 +74,7 @@ def test_pictures_must_fit():
 
 def test_likeness_scales_what_only_the_photo_shows(stylizer, photo):
     (portrait,) = stylizer.encode(photo)
-    assert portrait.detail.shape == (1, 8, 4, 4)
+    assert portrait.detail.shape == (1, 8, 8, 8)
     pictures = [stylizer.render(portrait, StylizeOptions(likeness=x)) for x in (0, 0.5, 1)]
     plain = stylizer.render(replace(portrait, detail=None), StylizeOptions())
     assert np.array_equal(pictures[0], plain)
@@ -86,7 +86,7 @@ def test_likeness_scales_what_only_the_photo_shows(stylizer, photo):
 
 def test_detail_reaches_a_swapped_style_through_the_source(stylizer, photo):
     (portrait,) = stylizer.encode(photo)
-    options = StylizeOptions(swap_resolution=8)  # above the 4 px of the detail
+    options = StylizeOptions(swap_resolution=16)  # above the 8 px of the detail
     full, none = (stylizer.render(portrait, replace(options, likeness=x)) for x in (1.0, 0.0))
     assert not np.array_equal(full, none)
 
@@ -99,5 +99,5 @@ def test_a_base_without_it_draws_as_before(tmp_path, photo):
 
 def test_a_detail_encoder_of_another_base_is_refused(packs):
     add_detail(packs / "base", trained(9))
-    with pytest.raises(PackError, match="answers 9 channels; the generator has 8 at 4 px"):
+    with pytest.raises(PackError, match="answers 9 channels; the generator has 8 at 8 px"):
         StyleLibrary([packs]).load("cartoon", RUNTIME)

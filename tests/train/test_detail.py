@@ -63,7 +63,7 @@ def test_it_resumes_exactly_and_the_pack_reads_detail(config, tmp_path, monkeypa
     base = read_base(load_pack(config.base), pick_runtime())
     codes = base.encode(torch.zeros(1, 3, 64, 64), "z+")
     found = base.detail(torch.zeros(1, 3, 64, 64), codes.ws)
-    assert found.shape == (1, 16, 8, 8) and found.abs().max() > 0
+    assert found.shape == (1, 8, 16, 16) and found.abs().max() > 0
     record = base.pack.card.training[DETAIL_FILE]
     assert record["recipe"] == "train.detail" and record["images_seen"] == 8
 
@@ -125,7 +125,7 @@ def test_photos_bring_their_detail_and_random_codes_none(style):
     drawn = Codes(config, source, pick_runtime(), 0.5).draw("", 64, seeded(0, "test"))
     sizes = drawn.detail.flatten(1).abs().amax(1)
     assert 10 < (sizes == 0).sum() < 54  # about half are random codes
-    assert len(drawn) == 64 and len(drawn[::4]) == 16 and drawn.added.keys() == {8}
+    assert len(drawn) == 64 and len(drawn[::4]) == 16 and drawn.added.keys() == {16}
     plain = Codes(config, source, pick_runtime()).draw("", 4, seeded(0, "test"))
     assert plain.detail is None and plain.added is None
 
@@ -147,9 +147,9 @@ def test_a_style_trains_with_detail_and_goes_on_from_a_style(style, tmp_path):
 def test_detail_changes_what_is_drawn(style):
     source = load_source(style.base)
     z = torch.randn(2, source.G.num_ws, 512)
-    content = Content(z, torch.randn(2, 16, 8, 8))
+    content = Content(z, torch.randn(2, 8, 16, 16))
     ws = map_zplus(source.G.mapping, z)
     plain, added = source.G.synthesis(ws), source.G.synthesis(ws, add=content.added)
-    features = source.G.synthesis.features(ws, 8) + content.detail
+    features = source.G.synthesis.features(ws, 16) + content.detail
     assert not torch.allclose(plain, added)
-    torch.testing.assert_close(source.G.synthesis(ws, replace={8: features}), added)
+    torch.testing.assert_close(source.G.synthesis(ws, replace={16: features}), added)

@@ -14,6 +14,7 @@ from engine.card import GENERATOR_FILE
 from engine.errors import DataError, OptionError, TrainingError
 from engine.library import StyleLibrary
 from engine.runtime import pick_runtime
+from engine.surgery import block_resolution, expand_paths
 from tests.train.test_recipes import assert_same_state, parts_of
 from train import transfer
 from train.gan import first_layers
@@ -117,6 +118,18 @@ def test_freeze_d_keeps_the_first_blocks(config, tmp_path):
         kept = name.startswith(("b64.", "b32."))
         assert torch.equal(after[f"0.{name}"], value) == kept, name
     assert len(first_layers(before, 0)) == 0
+
+
+def test_freeze_g_keeps_shapes_of_all_paths(config, tmp_path):
+    more = {"attributes": "a,b", "path_from": 8, "path_until": 32}
+    config = dataclasses.replace(config, freeze_g=32, out=str(tmp_path), **more)
+    transfer.train(config)
+    before = expand_paths(source_state(config), 2, 32)
+    after = parts_of(tmp_path)["parts"]["G"]
+    moved = [name for name in before if not torch.equal(after[name], before[name])]
+    assert {block_resolution(name) for name in moved} == {32, 64}
+    with pytest.raises(OptionError, match="--freeze-g 128 keeps the whole generator of 64 px"):
+        transfer.train(dataclasses.replace(config, freeze_g=128))
 
 
 def test_paths_in_high_layers_become_a_style(config, folder, tmp_path):

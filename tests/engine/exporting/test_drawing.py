@@ -21,7 +21,7 @@ onnx = pytest.importorskip("onnx", reason="needs onnx, of requirements-dev.txt")
 def test_one_file_draws_a_photo_with_its_detail(tmp_path):
     base = write_base(tmp_path)
     torch.manual_seed(3)
-    reader = DetailEncoder(8, (8, 12), (1, 1))
+    reader = DetailEncoder(8, (8, 12), (1, 1, 1))
     torch.nn.init.normal_(reader.out.weight)
     folder = tmp_path / "base"
     save_pack(folder, load_pack(folder).card, {DETAIL_FILE: reader.state_dict()})
