@@ -17,6 +17,7 @@ From the public files: shares start at 1, the mapping has as many layers as that
 form of the projection. We had no more than these and the abstract of the main text; ours are hence
 which pictures each discriminator sees at which i, the equal weights of the three, the frozen
 mapping of the faces (a style shares its base's) and a style mapping that starts as a copy of it.
+`detail_share` adds to faces what photos show beyond their codes (train.detail).
 
 It starts from a style pack with an encoder (train.style_encoder, kept fixed) and ends in one with
 all of BlendGAN's files; one that has them already is trained further, see train.oneshot.
@@ -29,7 +30,7 @@ from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
 from engine.latent import map_zplus
 from engine.models.blendgan import StyleEncoder
 from train.blend_config import PRESETS, BlendConfig
-from train.blend_networks import Networks, read_style_files
+from train.blend_networks import Face, Networks, read_style_files
 from train.codes import Codes
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded
@@ -62,7 +63,8 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
     photos = load_images(config.photos, source.G.resolution).to(runtime.device)
     exemplars = exemplars.to(runtime.device)
     z_style = style_codes(encoder.to(runtime.device), exemplars)
-    codes = Codes(config, source, runtime)
+    source.G.to(runtime.device)
+    codes = Codes(config, source, runtime, config.detail_share)
     torch.manual_seed(config.seed)
     nets = Networks(config, source, files, runtime)
     watch = None
@@ -74,15 +76,12 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
             step = run.cur_nimg // config.batch
             z, art = _styled(z_style, exemplars, run.cur_nimg, config)
             real = {"face": draw(photos, run.cur_nimg, config.batch, config.seed), "style": art}
-            with torch.no_grad():
-                ws = map_zplus(
-                    nets.blended.G.mapping, codes.draw("", config.batch, generator).z_plus
-                )
+            face = faces(codes, config.batch, generator)
             with_r1 = config.r1_gamma > 0 and step % config.r1_interval == 0
-            discriminators_step(nets, run, real, ws, z, with_r1=with_r1)
-            generator_step(nets, run, ws, z)
+            discriminators_step(nets, run, real, face, z, with_r1=with_r1)
+            generator_step(nets, run, face, z)
             if config.path_weight > 0 and step % config.path_interval == 0:
-                paths_step(nets, run, ws, z)
+                paths_step(nets, run, face.ws, z)
             run.record({"face_share": nets.blended.face_weights.mean()})
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.average, nets.blended, beta)
@@ -93,6 +92,13 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
     if config.pack and run.leads and not run.stopped:
         record = {"recipe": recipe, "exemplars": len(exemplars), **run.record_of_run}
         _save_pack(nets, config, source, codes, encoder, record)
+
+
+@torch.no_grad()
+def faces(codes: Codes, n: int, generator: torch.Generator) -> Face:
+    """Draw n faces: their codes, and what photos show beyond them."""
+    content = codes.draw("", n, generator)
+    return Face(map_zplus(codes.G.mapping, content.z_plus), content.detail)
 
 
 class Watch:
@@ -110,11 +116,9 @@ class Watch:
         generator = seeded(config.seed, "judged")
         device = z_style.device
         D = source.D.to(device)
+        self.face = faces(codes, NUM_JUDGED, generator)
         with torch.no_grad():
-            self.ws = map_zplus(
-                nets.blended.G.mapping, codes.draw("", NUM_JUDGED, generator).z_plus.to(device)
-            )
-            before = source.G.to(device).synthesis(self.ws)
+            before = source.G.to(device).synthesis(self.face.ws, add=self.face.added)
         self.z = z_style[torch.arange(NUM_JUDGED) % len(z_style)]
         self.exemplars = as_float(exemplars.images[: min(NUM_JUDGED, len(exemplars)) // 4 * 4])
         self.judge = Judge(discriminator_eyes(D), [before], [exemplars])
@@ -122,7 +126,7 @@ class Watch:
     @torch.no_grad()
     def look(self, nets: Networks, run: Run) -> None:
         """Measure the average generator, and how well the style's discriminator knows exemplars."""
-        drawn = nets.average(self.ws, self.z)
+        drawn = nets.average(self.face, self.z)
         observe(run, self.judge, [drawn], nets.average)
         with torch.autocast(run.device.type, enabled=False):
             real, fake = (nets.D["style"](x) for x in (self.exemplars, drawn))
@@ -143,7 +147,7 @@ def _styled(
 
 
 def discriminators_step(
-    nets: Networks, run: Run, real: dict[str, Tensor], ws: Tensor, z: Tensor, *, with_r1: bool
+    nets: Networks, run: Run, real: dict[str, Tensor], face: Face, z: Tensor, *, with_r1: bool
 ) -> None:
     """One step of all three discriminators.
 
@@ -151,7 +155,7 @@ def discriminators_step(
         nets: whose `D` is trained.
         run: the run, its configuration and its shares.
         real: "face" and "style", [N, 3, R, R] each.
-        ws: codes [N, L, w_dim] of the faces drawn.
+        face: N faces to draw.
         z: style codes [N, z_dim] of the real style pictures, which faces are drawn with.
         with_r1: whether R1 is part of this step.
     """
@@ -162,7 +166,7 @@ def discriminators_step(
         codes = share.rows(z)
         shown = {k: share.rows(x).detach().requires_grad_(with_r1) for k, x in real.items()}
         with torch.no_grad():
-            fake = nets.draw(share.rows(ws), codes, share.randn)
+            fake = nets.draw(share.rows(face), codes, share.randn)
         scores, wrong = nets.scores(shown, codes), nets.scores(fake, codes)
         losses = {f"loss_D_{name}": logistic_d(scores[name], wrong[name]) for name in scores}
         total = sum(losses.values())
@@ -176,12 +180,12 @@ def discriminators_step(
     nets.D.requires_grad_(False)
 
 
-def generator_step(nets: Networks, run: Run, ws: Tensor, z: Tensor) -> None:
+def generator_step(nets: Networks, run: Run, face: Face, z: Tensor) -> None:
     """One step of the generator, the style mapping and the shares against all three."""
     nets.opt_G.zero_grad(set_to_none=True)
     for share in run.shares("G"):
         codes = share.rows(z)
-        scores = nets.scores(nets.draw(share.rows(ws), codes, share.randn), codes)
+        scores = nets.scores(nets.draw(share.rows(face), codes, share.randn), codes)
         losses = {f"loss_G_{name}": logistic_g(score) for name, score in scores.items()}
         (sum(losses.values()) / run.accumulate).backward()
         run.record(losses)
@@ -218,12 +222,9 @@ def _save_samples(
     """Exemplars; faces without style, with it above the indicator, with all of it."""
     rows = torch.arange(NUM_SAMPLES) * max(1, len(exemplars) // NUM_SAMPLES) % len(exemplars)
     rows = rows.to(z_style.device)
-    ws = map_zplus(
-        nets.blended.G.mapping,
-        codes.draw("", NUM_SAMPLES, torch.Generator().manual_seed(config.seed)).z_plus,
-    )
+    face = faces(codes, NUM_SAMPLES, torch.Generator().manual_seed(config.seed))
     average = nets.average
-    drawn = [average(ws, z_style[rows], i) for i in (average.G.num_ws, config.mix_layer, 0)]
+    drawn = [average(face, z_style[rows], i) for i in (average.G.num_ws, config.mix_layer, 0)]
     pictures = torch.cat([as_float(exemplars.images[rows]), *drawn])
     run.save_samples(pictures, columns=NUM_SAMPLES)
 
@@ -242,7 +243,7 @@ def _save_pack(
     with torch.no_grad():
         z = torch.randn(4, source.G.mapping.z_dim, generator=generator)
         ws = codes.nobody("", 4, generator)
-        pictures = average(ws, z.to(ws.device), config.mix_layer)
+        pictures = average(Face(ws), z.to(ws.device), config.mix_layer)
     mapping = average.style_mapping.state_dict()
     mapping.pop("w_avg")  # the reader computes it
     save_style(

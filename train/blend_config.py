@@ -29,6 +29,9 @@ class BlendConfig:
     lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
     face_share: float = field(default=1.0, metadata={"help": "a of all layers at the start"})
     photo_share: float = field(default=0.0, metadata={"help": "of face codes, from the encoder"})
+    detail_share: float = field(
+        default=0.0, metadata={"help": "share of photo codes with all that only the photo shows"}
+    )
     code_space: str = field(default="z", metadata={"help": "z, or z+: one z for every layer"})
     mixing: float = field(default=0.0, metadata={"help": "share of random codes crossed over"})
     r1_gamma: float = field(default=10.0, metadata={"help": "of gamma / 2 |grad D|^2"})
@@ -60,6 +63,7 @@ PRESETS = {
         lr=0.001,
         face_share=0.5,
         photo_share=1.0,
+        detail_share=0.9,
         r1_gamma=1.0,
         path_weight=0.0,
         ema_images=1000,

@@ -14,6 +14,7 @@ import atexit
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from engine.errors import OptionError, TrainingError
 from engine.runtime import Runtime, pick_runtime
+
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Share:
     index: int = 0
     count: int = 1
 
-    def rows(self, batch: Tensor) -> Tensor:
-        """[N, ...] -> [N / count, ...].
+    def rows(self, batch: Batch) -> Batch:
+        """[N, ...] -> [N / count, ...], of a tensor or of what is sliced and counted like one.
 
         Raises:
             OptionError: the batch cannot be divided.

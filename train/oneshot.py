@@ -42,6 +42,9 @@ class OneshotConfig:
     batch: int = field(default=1, metadata={"help": "pictures of each kind per step"})
     lr: float = field(default=0.002, metadata={"help": "Adam, betas 0 and 0.99"})
     photo_share: float = field(default=0.0, metadata={"help": "of face codes, from the encoder"})
+    detail_share: float = field(
+        default=0.0, metadata={"help": "share of photo codes with all that only the photo shows"}
+    )
     r1_gamma: float = field(default=10.0, metadata={"help": "of gamma / 2 |grad D|^2"})
     path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
     ema_images: float = field(default=500, metadata={"help": "half-life of the average"})
@@ -62,7 +65,13 @@ class OneshotConfig:
 PRESETS = {
     "paper": OneshotConfig(),
     "cpu": OneshotConfig(
-        iterations=200, lr=0.001, photo_share=1.0, r1_gamma=1.0, path_weight=0.0, ema_images=50
+        iterations=200,
+        lr=0.001,
+        photo_share=1.0,
+        detail_share=0.9,
+        r1_gamma=1.0,
+        path_weight=0.0,
+        ema_images=50,
     ),
 }
 

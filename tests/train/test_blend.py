@@ -2,21 +2,27 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from engine.card import DETAIL_FILE
 from engine.errors import DataError, OptionError, PackError, TrainingError
 from engine.library import StyleLibrary
+from engine.models.detail import DetailEncoder
 from engine.models.stylegan2 import MappingNetwork
+from engine.pack import save_pack
 from engine.runtime import pick_runtime
 from tests.packs import CODE, NUM_WS, generator
 from tests.train.test_style_encoder import make_small, write_looks
 from tests.train.tiny import assert_same_state, parts_of
 from train import blend, oneshot, paired, pairs, style_encoder
 from train.blend import BlendConfig
-from train.blend_networks import BlendedGenerator
+from train.blend_networks import BlendedGenerator, Face
+from train.codes import Codes
 from train.config import run_recipe
 from train.loop import Run
 from train.oneshot import OneshotConfig
@@ -118,6 +124,22 @@ def test_everything_but_the_encoder_and_the_mapping_of_faces_is_trained(config, 
     assert stylist.card.method == "BlendGAN"
 
 
+def test_faces_bring_what_only_their_photos_show(config, tmp_path):
+    packs = tmp_path / "packs"
+    shutil.copytree(Path(config.base).parent, packs)
+    source = load_source(str(packs / "base"))
+    reader = DetailEncoder(source.G.synthesis.channels[8], (8, 12), (1, 1, 1))
+    torch.nn.init.normal_(reader.out.weight)
+    save_pack(packs / "base", source.pack.card, {DETAIL_FILE: reader.state_dict()})
+    names = {"base": str(packs / "base"), "style": str(packs / "looks")}
+    config = dataclasses.replace(config, **names, photo_share=1.0, detail_share=1.0)
+    blend.train(config)
+    source = load_source(config.base)
+    face = blend.faces(Codes(config, source, pick_runtime(), 1.0), 4, torch.Generator())
+    assert face.detail.shape == (4, source.G.synthesis.channels[8], 8, 8)
+    assert face.detail.flatten(1).any(1).all() and face[:2].added.keys() == {8}
+
+
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(config):
     config = dataclasses.replace(config, batch=16, face_share=0.5)
     whole = gradients(config)
@@ -141,10 +163,10 @@ def gradients(config):
     for group in nets.opt_D.param_groups + nets.opt_G.param_groups:
         group["lr"] = 0.0
     found = {}
-    blend.discriminators_step(nets, run, real, ws, z, with_r1=True)
+    blend.discriminators_step(nets, run, real, Face(ws), z, with_r1=True)
     found |= {f"D.{name}": p.grad.clone() for name, p in nets.D.named_parameters()}
-    for step in (blend.generator_step, blend.paths_step):
-        step(nets, run, ws, z)
+    for step, content in ((blend.generator_step, Face(ws)), (blend.paths_step, ws)):
+        step(nets, run, content, z)
         trained = [(k, p) for k, p in nets.blended.named_parameters() if p.grad is not None]
         found |= {f"{step.__name__}.{name}": p.grad.clone() for name, p in trained}
     return {name: grad / grad.abs().max().clamp_min(1e-6) for name, grad in found.items()}
@@ -168,7 +190,7 @@ def test_shares_stay_between_0_and_1_and_can_leave_their_ends():
     network.face_weights.data[0] = 1.5
     network.clamp_shares()
     assert network.face_weights.max() == 1
-    network(torch.randn(1, NUM_WS, CODE), torch.randn(1, CODE)).square().sum().backward()
+    network(Face(torch.randn(1, NUM_WS, CODE)), torch.randn(1, CODE)).square().sum().backward()
     assert (network.face_weights.grad != 0).all()
 
 
