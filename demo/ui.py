@@ -24,6 +24,7 @@ from demo.tabs.animate import AnimateTab
 from demo.tabs.image import ImageTab
 from demo.tabs.multimodal import MultimodalTab
 from demo.tabs.reference import ReferenceTab
+from demo.tabs.reference_oneshot import Oneshot
 from demo.tabs.train import TrainTab
 from demo.tabs.train_runs import Trainings, open_trainings, training_folder
 from demo.tabs.verify import build_verify
@@ -60,7 +61,7 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
     ) as page:
         gr.HTML(header_html(), elem_id="header-block", apply_default_css=False)
         ticket = ticket_state()
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs_of_page:
             with gr.Tab("Image", id="image") as tab:
                 image = ImageTab(studio, stops)
             image.follow_from(tab)
@@ -68,7 +69,9 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
                 multimodal = MultimodalTab(studio, image.parts.visit, stops)
             multimodal.follow_from(tab)
             with gr.Tab("Reference", id="reference") as tab:
-                reference = ReferenceTab(studio, image.parts.visit, stops)
+                reference = ReferenceTab(
+                    studio, image.parts.visit, stops, can_train=trainings is not None
+                )
             reference.follow_from(tab)
             with gr.Tab("Video", id="video") as video_tab:
                 with gr.Tabs():
@@ -84,6 +87,8 @@ def build_ui(studio: Studio, trainings: Trainings | None = None) -> gr.Blocks:
             train.follow_from(page, tab)
             with gr.Tab("Verify", id="verify"):
                 build_verify()
+        if trainings is not None:
+            Oneshot(reference.parts, studio, trainings, tabs_of_page)
         add_forget_button(page, stops)
         mark_labels(page)
         add_endpoints(studio)

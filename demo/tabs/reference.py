@@ -26,13 +26,14 @@ from demo.tabs import image_marking as marking
 from demo.tabs.pieces import LAST, LIGHT, NO_FACE
 from demo.tabs.reference_parts import (
     NAMES,
+    NO_REFERENCE,
     WELCOME,
     Parts,
     Slot,
     amount_control,
     build_parts,
     method_control,
-    oneshot_hint,
+    oneshot_controls,
 )
 from demo.tabs.sharing import SharingTab
 from demo.theme import problem_line, status_line
@@ -44,18 +45,22 @@ from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 
 MIDDLE = "No face found in the reference: its middle is taken. Mark its face by hand to be exact."
-NO_REFERENCE = "Now choose a reference: a painting, a drawing, any portrait."
 SEEN_SIDE = 160
 
 Updates = dict[Any, Any]
 
 
 class ReferenceTab(SharingTab):
-    """The tab inside the current `gr.Blocks`; `visit` is the state all tabs share."""
+    """The tab inside the current `gr.Blocks`; `visit` is the state all tabs share.
 
-    def __init__(self, studio: Studio, visit: gr.State, stops: Stops) -> None:
-        self.studio, self.stops = studio, stops
-        self.parts: Parts = build_parts(studio, visit)
+    With `can_train` a reference can be learned here (reference_oneshot.py), else it is said how.
+    """
+
+    def __init__(
+        self, studio: Studio, visit: gr.State, stops: Stops, *, can_train: bool = False
+    ) -> None:
+        self.studio, self.stops, self.can_train = studio, stops, can_train
+        self.parts: Parts = build_parts(studio, visit, can_train=can_train)
         self._connect()
 
     def _connect(self) -> None:
@@ -71,7 +76,7 @@ class ReferenceTab(SharingTab):
             getattr(p, name).input(self.draw, **quick)
         for control in (p.method, p.effort):
             control.input(self.draw, **opening)
-        of_style = [p.style, p.attribute, p.amount, p.method, p.oneshot]
+        of_style = [p.style, p.attribute, p.amount, p.method, p.oneshot, p.learn]
         p.styles.select(self.choose_style, None, of_style, **LIGHT).then(self.draw, **opening)
         p.stop.click(self.stops.stop, None, None, **LIGHT)
 
@@ -79,7 +84,8 @@ class ReferenceTab(SharingTab):
         """Take the style clicked on, its variants, its layers, and how it reads references."""
         card = self.studio.card(self.studio.names()[event.index])
         controls = (attribute_control(card.attributes), amount_control(card))
-        return [card.name, *controls, method_control(card), oneshot_hint(card)]
+        learning = oneshot_controls(card, can_train=self.can_train)
+        return [card.name, *controls, method_control(card), *learning]
 
     def draw(
         self,

@@ -28,10 +28,14 @@ EMPTY = (
     "The look of another picture",
     "Choose a photo, and a painting or drawing to paint it like.",
 )
+NO_REFERENCE = "Now choose a reference: a painting, a drawing, any portrait."
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
 NAMES = ("color", "whole_photo", "strength", "likeness", "truncation_psi", "ai_label")
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
-ABOUT_ONESHOT = "A style of its own from this one picture takes training, some hours without a GPU:"
+ABOUT_ONESHOT = "A look unlike those it knows? It can be learned from this one picture, in minutes."
+NO_ONESHOT = (
+    "A look unlike those it knows can be learned from this one picture, on your own computer:"
+)
 ONESHOT = """
 
 ```
@@ -80,6 +84,7 @@ class Parts:
     truncation_psi: gr.Slider
     ai_label: gr.Checkbox
     oneshot: gr.Markdown
+    learn: gr.Button
     empty: gr.HTML
     result: gr.ImageSlider
     status: gr.HTML
@@ -103,7 +108,7 @@ class Parts:
         return [*own, *self.first.changing, *self.second.changing]
 
 
-def build_parts(studio: Studio, visit: gr.State) -> Parts:
+def build_parts(studio: Studio, visit: gr.State, *, can_train: bool) -> Parts:
     """Lay the tab out inside the current `gr.Blocks`; `visit` is shared with other tabs."""
     found: dict[str, Any] = {
         "visit": visit,
@@ -114,7 +119,7 @@ def build_parts(studio: Studio, visit: gr.State) -> Parts:
     with gr.Row(elem_classes="workspace"):
         with gr.Column(scale=4, min_width=300, elem_classes="choices"):
             found |= photo_and_style(studio, "reference-")
-            found |= _references() | _settings(card)
+            found |= _references() | _settings(card, can_train=can_train)
         with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
             found |= _stage()
     return Parts(**{field.name: found[field.name] for field in fields(Parts)})
@@ -139,10 +144,14 @@ def method_control(card: Card) -> gr.Radio:
     )
 
 
-def oneshot_hint(card: Card) -> gr.Markdown:
-    """Return how to train on one picture, hidden where the style cannot be."""
-    text = marked(ABOUT_ONESHOT) + ONESHOT.format(name=card.name)
-    return gr.Markdown(text, visible=STYLE_ENCODER_FILE in card.files)
+def oneshot_controls(card: Card, *, can_train: bool) -> tuple[gr.Markdown, gr.Button]:
+    """Return how to train on one picture, and what does it; hidden where the style cannot be."""
+    is_possible = STYLE_ENCODER_FILE in card.files
+    text = ABOUT_ONESHOT if can_train else NO_ONESHOT
+    text = marked(text) + ("" if can_train else ONESHOT.format(name=card.name))
+    hint = gr.Markdown(text, visible=is_possible, elem_classes="oneshot")
+    button = gr.Button("Learn this picture", size="sm", visible=is_possible and can_train)
+    return hint, button
 
 
 def _references() -> dict[str, Any]:
@@ -190,7 +199,7 @@ def _slot(label: str, name: str) -> Slot:
     return Slot(visit_state(), photo, by_hand, hint, marker, undo, restart)
 
 
-def _settings(card: Card) -> Found:
+def _settings(card: Card, *, can_train: bool) -> Found:
     defaults = card.options()
     with gr.Group(elem_classes="settings"):
         parts: Found = {
@@ -206,7 +215,7 @@ def _settings(card: Card) -> Found:
             )
             for name in NAMES[1:]:
                 parts[name] = option_control(name, value=getattr(defaults, name))
-            parts["oneshot"] = oneshot_hint(card)
+        parts["oneshot"], parts["learn"] = oneshot_controls(card, can_train=can_train)
     return parts
 
 

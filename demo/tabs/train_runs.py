@@ -2,7 +2,7 @@
 
     $STYLIZE_HOME/training/NAME/order.json   what was asked for
                                 set, photos  the pictures, prepared
-                                run          the run folder of train.transfer
+                                run          the run folder of train.transfer or train.oneshot
                                 log.txt      what the process said
                           /lock              held by the process as long as it lives
 
@@ -24,11 +24,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from demo.tabs.train_state import Order, State, read_state, statistics_of
+from demo.tabs.train_state import PRESETS, Order, State, read_state, statistics_of
 from engine.errors import DataError, TrainingError
 from engine.runtime import data_home
 from train.dataset import write_whole
-from train.transfer_config import PRESETS
 
 ROOT = Path(__file__).parents[2]
 NICENESS = 10  # the page comes first
@@ -66,7 +65,7 @@ class Trainings:
             return self._holder()["name"]
 
     def begin(self, order: Order, folders: dict[str, Path]) -> None:
-        """Start a new training; its prepared pictures, by flag of train.transfer, move into it.
+        """Start a new training; its prepared pictures, by folder, move into it.
 
         Raises:
             TrainingError: the name is taken, or another training runs.
@@ -175,8 +174,10 @@ class Trainings:
 
         Measured is what earlier trainings with this preset did in the median.
         """
-        images = iterations * PRESETS[preset].batch
+        images = iterations * PRESETS["transfer"][preset].batch
         for name in self.names():
+            if self.order(name).recipe != "transfer":
+                continue
             rows = statistics_of(self.folder / name)
             speeds = [r["img_per_s"] for r in rows if r.get("img_per_s") and r["cur_nimg"] >= LEAST]
             if speeds and self.order(name).preset == preset:
@@ -186,21 +187,24 @@ class Trainings:
         return None
 
     def _command(self, order: Order) -> list[str]:
-        home, preset = self.folder / order.name, PRESETS[order.preset]
+        home, preset = self.folder / order.name, PRESETS[order.recipe][order.preset]
         flags = {
             **order.flags,
-            "data": home / "data",
             "out": home / "run",
             "pack": self.pack(order.name),
             "title": order.title,
             "iterations": order.iterations,
             "sample_every": max(1, min(preset.sample_every, order.iterations // GRIDS)),
-            "choose_every": max(1, min(preset.choose_every, order.iterations // 2)),
         }
+        if order.recipe == "transfer":
+            flags["data"] = home / "data"
+            flags["choose_every"] = max(1, min(preset.choose_every, order.iterations // 2))
+        else:
+            flags["reference"] = next((home / "data").iterdir())
         if (home / "photos").is_dir():
             flags["photos"] = home / "photos"
         given = [f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()]
-        program = [sys.executable, "-m", "train.transfer"]
+        program = [sys.executable, "-m", f"train.{order.recipe}"]
         return [*program, f"--preset={order.preset}", *given]
 
     def _refuse_second(self) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.card import CARD_FILE
-from train.transfer_config import PRESETS
+from train import oneshot, transfer_config
 
+PRESETS = {"transfer": transfer_config.PRESETS, "oneshot": oneshot.PRESETS}  # by recipe
 TAIL_BYTES = 8192
 PNG_END = b"IEND\xaeB`\x82"  # a grid without it is being written
 # tqdm's bar:  12%|#2   | 288/2400 [01:10<08:40,  4.06img/s]
@@ -20,18 +21,19 @@ PROBLEM = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*", re.MULTILINE |
 
 @dataclass(frozen=True)
 class Order:
-    """What a visitor asks for; `flags` are further settings of train.transfer."""
+    """What a visitor asks for; `flags` are further settings of train.RECIPE."""
 
     name: str
     title: str
     preset: str
     iterations: int
     flags: dict[str, Any]
+    recipe: str = "transfer"
 
     @property
     def images(self) -> int:
         """How many pictures are drawn until the end."""
-        return self.iterations * PRESETS[self.preset].batch
+        return self.iterations * PRESETS[self.recipe][self.preset].batch
 
 
 @dataclass(frozen=True)
