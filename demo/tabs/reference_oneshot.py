@@ -17,14 +17,13 @@ from demo.studio import Studio
 from demo.tabs.pieces import ASSETS, LIGHT
 from demo.tabs.reference_parts import NO_REFERENCE, WELCOME, Parts
 from demo.tabs.train_runs import Trainings
-from demo.tabs.train_state import Order
+from demo.tabs.train_state import PRESETS, Order
 from demo.tabs.train_style import plain_name
 from demo.theme import problem_line, status_line
 from demo.visit import Visit
 from demo.words import warn
 from engine.errors import ImageError, StylizeError
 from engine.image import read_photo, write_png
-from train.oneshot import PRESETS
 
 REFERENCE_FILE = "reference.png"
 BEGUN = "The picture is being learned: the Train tab shows how far it is."
@@ -60,7 +59,7 @@ class Oneshot:
         find = self.studio.library.find
         flags = {"style": str(find(style)), "base": str(find(card.base["name"]))}
         flags |= {"about": "one picture of a visitor"}
-        steps = PRESETS[preset].iterations
+        steps = PRESETS["oneshot"][preset].iterations
         return Order(plain_name(title), title, preset, steps, flags, recipe="oneshot")
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from demo.stopping import Stops
 from demo.studio import Studio
-from demo.tabs import reference_oneshot
 from demo.tabs.pieces import visit_state
 from demo.tabs.reference import ReferenceTab
 from demo.tabs.reference_oneshot import BEGUN, Oneshot, framed
 from demo.tabs.reference_parts import NO_REFERENCE, oneshot_controls
 from demo.tabs.train_runs import open_trainings
+from demo.tabs.train_state import PRESETS
 from engine.library import StyleLibrary
 from tests.train.test_style_encoder import write_looks
 from train.oneshot import OneshotConfig
@@ -39,7 +39,7 @@ class Learner(TabVisitor):
 @pytest.fixture
 def learner(packs: Path, cache: Path, tmp_path: Path, monkeypatch):
     quick = OneshotConfig(iterations=2, mix_layer=4, path_weight=0.0)
-    monkeypatch.setitem(reference_oneshot.PRESETS, "cpu", quick)
+    monkeypatch.setitem(PRESETS["oneshot"], "cpu", quick)
     monkeypatch.setenv("STYLIZE_HOME", str(tmp_path / "home"))
     trainings = open_trainings("cpu", "127.0.0.1", True)
     trainings.folder.mkdir(parents=True)
