@@ -71,13 +71,13 @@ class Trainings:
             TrainingError: the name is taken, or another training runs.
             DataError: the pictures are gone.
         """
+        self._refuse_second()
         home = self.folder / order.name
         if home.exists():
             raise TrainingError(f"a training called {order.title} exists: choose another name")
         missing = [flag for flag, folder in folders.items() if not folder.is_dir()]
         if missing:
             raise DataError("the pictures were put away after an hour: choose them again")
-        self._refuse_second()
         home.mkdir(parents=True, mode=0o700)
         for flag, folder in folders.items():
             shutil.move(folder, home / flag)
