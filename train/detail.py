@@ -49,7 +49,7 @@ class DetailConfig:
     base: str = field(default="engine/packs/base", metadata={"help": "pack to read and update"})
     out: str = field(default="runs/detail", metadata={"help": "run folder; rerun to resume"})
     perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
-    start: str = field(default="new", metadata={"help": "new, or pack: go on from the pack's"})
+    init: str = field(default="new", metadata={"help": "new, or pack: go on from the pack's"})
     images: int = field(default=400_000, metadata={"help": "length of the training"})
     batch: int = field(default=16, metadata={"help": "images per step"})
     accumulate: int = field(default=1, metadata={"help": "parts a batch is computed in"})
@@ -64,8 +64,8 @@ class DetailConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        if self.start not in ("new", "pack"):
-            raise OptionError(f"--start {self.start!r} is none of new, pack")
+        if self.init not in ("new", "pack"):
+            raise OptionError(f"--init {self.init!r} is none of new, pack")
         if not 0 <= self.jitter <= 0.2:
             raise OptionError(f"--jitter {self.jitter} is not within 0 and 0.2: try 0.04")
 
@@ -129,10 +129,10 @@ def new_detail_encoder(config: DetailConfig, source: Source) -> DetailEncoder:
     Raises:
         OptionError: the pack has none.
     """
-    if config.start == "new":
+    if config.init == "new":
         return DetailEncoder(source.G.synthesis.channels[source.G.resolution // SHRINKING])
     if not source.pack.has(DETAIL_FILE):
-        raise OptionError(f"{config.base} has no {DETAIL_FILE} to start from: use --start new")
+        raise OptionError(f"{config.base} has no {DETAIL_FILE} to start from: use --init new")
     return detail_from_state(source.pack.state(DETAIL_FILE))
 
 

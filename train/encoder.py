@@ -76,16 +76,16 @@ def new_encoder(config: EncoderConfig, source: Source) -> PhotoEncoder:
         OptionError: the pack has none into that space.
     """
     G, size = source.G, config.input_size
-    if config.start == "pack":
+    if config.init == "pack":
         packed = source.encoder_into(config.space)
         if packed is None or packed.variational != config.has_posterior:
             kind = "variational " if config.has_posterior else ""
             raise OptionError(
                 f"{config.base} has no {kind}encoder into {config.space} to start from: use "
-                "--start narrow"
+                "--init narrow"
             )
         return copy.deepcopy(packed).train().requires_grad_(True)
-    narrow = config.start == "narrow"
+    narrow = config.init == "narrow"
     average = G.mapping.w_avg[None].clone() if config.space.startswith("w") else None
     if config.space in ("z", "w"):
         sizes = NARROW if narrow else {}

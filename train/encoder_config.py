@@ -30,7 +30,7 @@ class EncoderConfig:
     w_norm_weight: float = field(default=0.0, metadata={"help": "distance of w to the average"})
     face_weight: float = field(default=0.0, metadata={"help": "l2, LPIPS on eyes to mouth"})
     loss_size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
-    start: str = field(default="pack", metadata={"help": "pack, narrow or full"})
+    init: str = field(default="pack", metadata={"help": "pack, narrow or full"})
     input_size: int = field(default=64, metadata={"help": "side of a new encoder's input"})
     sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
     ema_images: float = field(default=10_000, metadata={"help": "half-life of the average"})
@@ -39,7 +39,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         accepted = {
-            "start": ("pack", "narrow", "full"),
+            "init": ("pack", "narrow", "full"),
             "space": tuple(ENCODER_SPACES),
             "optimizer": ("radam", "ranger"),
         }
@@ -55,11 +55,11 @@ class EncoderConfig:
 
 
 PRESETS = {
-    "agilegan": EncoderConfig(start="full", input_size=256),
+    "agilegan": EncoderConfig(init="full", input_size=256),
     # Richardson et al. 2021, Section 4 and Appendix A: 500 000 steps on the 70 000 faces of FFHQ.
     "psp": EncoderConfig(
         space="w+",
-        start="full",
+        init="full",
         input_size=256,
         epochs=28,
         batch=8,
@@ -68,5 +68,5 @@ PRESETS = {
         identity_weight=0.1,
         w_norm_weight=0.005,
     ),
-    "cpu": EncoderConfig(start="pack", epochs=2, lr=5e-4, kl_weight=5e-5),
+    "cpu": EncoderConfig(init="pack", epochs=2, lr=5e-4, kl_weight=5e-5),
 }

@@ -1,10 +1,14 @@
 """Command lines of the recipes."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
+from torch.distributed.run import get_args_parser
 
+import train
 from engine.errors import OptionError
 from train.config import run_recipe
 
@@ -43,3 +47,14 @@ def test_bad_values(capsys):
     with pytest.raises(SystemExit):
         call("--fast", "perhaps")
     assert "expected yes or no, got 'perhaps'" in capsys.readouterr().err
+
+
+def test_torchrun_takes_no_flag_for_its_own():
+    """It looks for abbreviations of its options behind the name of the recipe, too."""
+    options = [o for a in get_args_parser()._actions for o in a.option_strings]
+    modules = [import_module(f"train.{found.name}") for found in iter_modules(train.__path__)]
+    found = (c for m in modules for n, c in vars(m).items() if n.endswith("Config"))
+    configs = {c for c in found if is_dataclass(c)}
+    flags = {f"--{f.name.replace('_', '-')}" for c in configs for f in fields(c)}
+    assert len(configs) > 8 and "--data" in flags
+    assert [flag for flag in flags if any(o.startswith(flag) for o in options)] == []

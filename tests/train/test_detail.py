@@ -92,14 +92,14 @@ def test_jitter_moves_pictures_a_little():
 
 
 def test_bad_settings_are_refused(config, folder, tmp_path):
-    with pytest.raises(OptionError, match="--start 'old' is none of new, pack"):
-        DetailConfig(start="old")
+    with pytest.raises(OptionError, match="--init 'old' is none of new, pack"):
+        DetailConfig(init="old")
     with pytest.raises(OptionError, match=r"--jitter 0\.5 is not within 0 and 0\.2"):
         DetailConfig(jitter=0.5)
     source = load_source(config.base)
     bare = dataclasses.replace(source.pack, card=dataclasses.replace(source.pack.card, files={}))
     with pytest.raises(OptionError, match=r"no detail\.safetensors to start from"):
-        start = dataclasses.replace(config, start="pack")
+        start = dataclasses.replace(config, init="pack")
         detail.new_detail_encoder(start, dataclasses.replace(source, pack=bare))
 
 

@@ -39,7 +39,7 @@ def config(folder):
         data=str(folder / "pictures"),
         base=str(folder / "packs" / "base"),
         perceptual=str(folder / "net.npz"),
-        start="narrow",
+        init="narrow",
         epochs=1,
         batch=12,
         sample_every=12,
@@ -95,7 +95,7 @@ def test_other_encoders_of_the_base_stay(config, folder, tmp_path):
     source = load_source(config.base)
     assert all(torch.equal(before[k], v) for k, v in source.E.state_dict().items())
     assert source.encoder_into("w").latent_avg is not None
-    again = dataclasses.replace(config, space="w", start="pack", out=str(tmp_path / "again"))
+    again = dataclasses.replace(config, space="w", init="pack", out=str(tmp_path / "again"))
     assert encoder.new_encoder(again, source).training
 
 
@@ -117,7 +117,7 @@ def test_bad_settings_are_refused(config, tmp_path):
         EncoderConfig(space="s")
     with pytest.raises(OptionError, match="no variational encoder into z\\+ to start from: use"):
         packed = load_source(config.base)
-        variational = dataclasses.replace(config, start="pack")
+        variational = dataclasses.replace(config, init="pack")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(packed), "encoder_into", lambda self, space: None)
             encoder.new_encoder(variational, packed)

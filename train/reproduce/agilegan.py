@@ -185,7 +185,7 @@ def write_start(shop: Workshop, config: EncoderConfig) -> Path:
     source = load_source(part)
     torch.manual_seed(config.seed)
     size = source.E.input_size
-    new = encoder.new_encoder(replace(config, start="narrow", input_size=size), source)
+    new = encoder.new_encoder(replace(config, init="narrow", input_size=size), source)
     if config.space == "z+" and not new.variational:  # leave the posterior out, not a layer
         new.fc_mu = torch.nn.Linear(new.style_dim, new.style_dim)
         torch.nn.init.orthogonal_(new.fc_mu.weight)
