@@ -1,10 +1,10 @@
-"""Recipe: example pictures for the app, faces that the base's own generator made up.
+"""Recipe: example pictures for the app, as the base's own generator draws them.
 
-    python -m train.examples --base engine/packs/base --photos sets/photos --out demo/assets
+    python -m train.examples PICTURE... --base engine/packs/base --out demo/assets
 
-Nobody's photograph is shown: every picture is drawn from codes that blend those of three photos.
-Samples are drawn until enough of them have a face that the embedded detector finds; each is
-written as example_N.png.
+PICTUREs are aligned portraits of people who do not exist, free for any use: the page shows what the
+base draws of their codes and detail, so that nobody's photograph is in it. Each is written as
+example_N.png, if the embedded detector finds its face.
 """
 
 import argparse
@@ -16,50 +16,45 @@ import torch
 from engine.base import read_base
 from engine.detect import EmbeddedDetector
 from engine.errors import TrainingError
-from engine.image import resize, to_uint8, write_png
-from engine.latent import map_zplus
+from engine.image import read_photo, resize, to_tensor, to_uint8, write_png
+from engine.models.detail import as_addition
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
-from train.data import load_images
-from train.encoder import posteriors
 
 SIZE = 256
-MAX_DRAWS = 200
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and write the examples.
 
     Raises:
-        TrainingError: the generator's samples have no recognisable faces.
+        ImageError, PackError: a picture or the base cannot be read.
+        TrainingError: a drawing shows no face, or several.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="aligned, of nobody")
     parser.add_argument("--base", default="engine/packs/base", help="base pack with a detector")
-    parser.add_argument("--photos", required=True, help="folder of aligned photos to blend")
     parser.add_argument("--out", default="demo/assets", help="folder to write into")
-    parser.add_argument("--count", type=int, default=6, help="how many, default 6")
-    parser.add_argument("--seed", type=int, default=0, help="first seed to try")
     args = parser.parse_args(argv)
     base = read_base(load_pack(args.base), pick_runtime())
-    mu, _ = posteriors(base.encoder, load_images(args.photos, base.encoder.input_size))
-    mu = mu.to(base.runtime.device)
     detector = EmbeddedDetector(base.detector)
-    written = 0
-    for seed in range(args.seed, args.seed + MAX_DRAWS):
-        chosen = torch.randperm(len(mu), generator=torch.Generator().manual_seed(seed))[:3]
+    space = base.pack.card.encoder_space
+    for number, file in enumerate(args.pictures, 1):
+        photo, small = (
+            to_tensor(resize(read_photo(file).rgb, side, side)[None])
+            for side in (base.generator.resolution, base.encoder.input_size)
+        )
         with torch.inference_mode():
-            ws = map_zplus(base.generator.mapping, mu[chosen].mean(0, keepdim=True))
-            picture = to_uint8(base.generator.synthesis(ws))[0]
-        picture = resize(picture, SIZE, SIZE)
-        if len(detector(picture)) == 1:
-            written += 1
-            write_png(Path(args.out) / f"example_{written}.png", picture)
-        if written == args.count:
-            return
-    raise TrainingError(
-        f"only {written} of {MAX_DRAWS} samples of {args.base} show a face, {args.count} are "
-        "wanted: train the base longer"
-    )
+            ws = base.encode(small, space).ws
+            add = as_addition(base.detail(photo, ws))
+            drawn = base.generator.synthesis(ws, add=add).cpu()
+        picture = resize(to_uint8(drawn)[0], SIZE, SIZE)
+        if len(detector(picture)) != 1:
+            raise TrainingError(
+                f"{args.base} draws {file} with {len(detector(picture))} faces, 1 is needed: give "
+                "another picture, of one person"
+            )
+        write_png(Path(args.out) / f"example_{number}.png", picture)
 
 
 if __name__ == "__main__":
