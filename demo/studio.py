@@ -17,7 +17,7 @@ import numpy as np
 
 from demo.zerogpu import BorrowingStylizer, Lender
 from engine.base import Base
-from engine.card import Card
+from engine.card import STYLE_ENCODER_FILE, Card
 from engine.detect import Detector, choose_detector, face_from_points
 from engine.errors import DetectorError, PackError, StylizeError
 from engine.library import StyleLibrary
@@ -88,6 +88,12 @@ class Studio:
     def default_style(self) -> str:
         """The style chosen before the visitor chooses: the first one on show."""
         return self.names()[0]
+
+    @property
+    def reference_style(self) -> str:
+        """The style that references begin with: one that reads them at once, if there is any."""
+        ready = (name for name in self.names() if STYLE_ENCODER_FILE in self.card(name).files)
+        return next(ready, self.default_style)
 
     def card(self, name: str) -> Card:
         """Return the card of a style; PackError for a name that is none.

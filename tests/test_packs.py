@@ -14,7 +14,7 @@ from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
 
 TWO_PATHS = ("cartoon", "comic")
-STYLES = (*TWO_PATHS, "engraving", "oil", "pencil", "studio_bw")
+STYLES = (*TWO_PATHS, "engraving", "look", "oil", "pencil", "studio_bw")
 GREY = ("engraving", "pencil", "studio_bw")
 LARGEST_FILE, LARGEST_SUM = 16 * 2**20, 80 * 2**20
 

@@ -153,7 +153,7 @@ def _interpreted(found: float) -> Finding:
     if found < FAR:
         remedy = "about 600 steps of 4 pictures; watch the sample grids"
         return Finding("distance", NOTE, f"some way from the base {scale}", remedy)
-    remedy = "train longer, or freer: --sim-weight 1.5 --sim-drop 1 --lr 0.002 (train.transfer)"
+    remedy = "train longer, or freer: --sim-weight 0.5 (train.transfer)"
     return Finding("distance", NOTE, f"far from the base {scale}", remedy)
 
 

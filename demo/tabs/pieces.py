@@ -43,8 +43,8 @@ def offer_examples(pattern: str, target: gr.components.Component, elem_id: str) 
             target.keep_in_cache.add(save_file_to_cache(file, cache_dir=target.GRADIO_CACHE))
 
 
-def photo_and_style(studio: Studio, prefix: str = "") -> Found:
-    """Return the upload and the tiles of the styles; `prefix` keeps the ids of tabs apart."""
+def photo_and_style(studio: Studio, prefix: str = "", style: str = "") -> Found:
+    """Return the upload and the tiles of all styles, one chosen; `prefix` is that of their ids."""
     photo = photo_input(
         label="Photo",
         sources=["upload", "webcam", "clipboard"],
@@ -60,7 +60,7 @@ def photo_and_style(studio: Studio, prefix: str = "") -> Found:
         f"{prefix}styles",
         value=studio.tiles(),
         columns=3,
-        selected_index=studio.names().index(studio.default_style),
+        selected_index=studio.names().index(style or studio.default_style),
         elem_classes=["styles", "strip"],
     )
     return {"photo": photo, "styles": styles}

@@ -112,13 +112,13 @@ def build_parts(studio: Studio, visit: gr.State, *, can_train: bool) -> Parts:
     """Lay the tab out inside the current `gr.Blocks`; `visit` is shared with other tabs."""
     found: dict[str, Any] = {
         "visit": visit,
-        "style": gr.State(studio.default_style),
+        "style": gr.State(studio.reference_style),
         "readings": gr.State(Readings()),
     }
-    card = studio.card(studio.default_style)
+    card = studio.card(studio.reference_style)
     with gr.Row(elem_classes="workspace"):
         with gr.Column(scale=4, min_width=300, elem_classes="choices"):
-            found |= photo_and_style(studio, "reference-")
+            found |= photo_and_style(studio, "reference-", studio.reference_style)
             found |= _references() | _settings(card, can_train=can_train)
         with gr.Column(scale=6, min_width=300, elem_classes="outcome"):
             found |= _stage()

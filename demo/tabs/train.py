@@ -197,7 +197,7 @@ class TrainTab:
         name, title = free_name(values[p.name], self.studio.library.search)
         steps = int(values[p.iterations] or 0)
         if values[p.preset] not in PRESETS or not 1 <= steps <= MOST_STEPS:
-            raise OptionError(f"{steps} steps; accepted are 1 to {MOST_STEPS}: try 600")
+            raise OptionError(f"{steps} steps; accepted are 1 to {MOST_STEPS}: try 400")
         flags: dict[str, Any] = {"base": str(self._base()), "about": str(values[p.about] or "")}
         flags |= FREER if values[p.freer] else {}
         flags |= {"attributes": ",".join(found.names)} if values[p.variants] else {}

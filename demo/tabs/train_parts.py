@@ -139,7 +139,7 @@ def _settings(estimate: str) -> Found:
             "iterations": gr.Number(
                 PRESETS["cpu"].iterations,
                 label="Steps",
-                info="400 for what is near photographs, 600 and more for drawings",
+                info="400 for most styles; more makes lines surer and faces less like the photo",
                 precision=0,
                 minimum=1,
                 maximum=MOST_STEPS,

@@ -36,7 +36,7 @@ GRIDS = 24  # of samples, until the end
 USUAL_SPEED = (0.8, 3.5)
 LEAST = 200  # pictures seen before a speed is believed: at first, samples take most of the time
 LOCAL = ("127.0.0.1", "localhost", "::1")
-FREER = {"sim_weight": 1.5, "sim_drop": 1, "lr": 0.002}  # what the data doctor recommends
+FREER = {"sim_weight": 0.5}  # what the data doctor recommends
 
 
 class Trainings:
