@@ -101,6 +101,26 @@ def any_process(condition: bool, device: torch.device) -> bool:
     return mean_of_processes({"": float(condition)}, device)[""] > 0
 
 
+def of_all_processes(own: Tensor) -> Tensor:
+    """[n, ...] of every process, one after the other: [processes x n, ...].
+
+    Gradients reach the rows of this process alone. A loss of all rows, times the number of
+    processes, gets the gradients that one process would have when `take_step` averages them.
+    """
+    if num_processes() == 1:
+        return own
+    parts = [torch.empty_like(own) for _ in range(num_processes())]
+    dist.all_gather(parts, own.detach().contiguous())
+    parts[rank()] = own
+    return torch.cat(parts)
+
+
+def wait_for_all() -> None:
+    """Return when every process has come this far."""
+    if num_processes() > 1:
+        dist.barrier()
+
+
 def take_step(optimizer: torch.optim.Optimizer, largest_norm: float | None = None) -> None:
     """Average the gradients over all processes, check them, and update the weights.
 

@@ -31,10 +31,11 @@ from tqdm import tqdm
 from engine.errors import DataError, OptionError, TrainingError
 from engine.inversion import InversionSettings, invert
 from engine.library import StyleLibrary
-from engine.runtime import Runtime, pick_runtime
+from engine.runtime import Runtime
 from engine.style import Style
 from train.config import run_recipe
 from train.data import ImageSet, as_float, load_images
+from train.distributed import join_processes, num_processes, rank, wait_for_all
 from train.loop import save_grid
 from train.semantic import (
     IDENTITY_LEFT_OUT,
@@ -181,7 +182,7 @@ def train(config: PairsConfig) -> None:
         raise OptionError(
             "no style to search through: make one with train.transfer, name it with --tuned"
         )
-    runtime = pick_runtime()
+    runtime = join_processes()
     style = StyleLibrary().load(str(Path(config.tuned).absolute()), runtime)
     exemplars = load_images(config.data, style.base.generator.resolution)
     if config.limit:
@@ -190,14 +191,18 @@ def train(config: PairsConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     search = Search(config, style, runtime)
     fingerprint = _fingerprint(config, style, exemplars)
-    parts, order = [], []
+    files, order = [], []
     for number, (rows, path) in enumerate(tqdm(list(_batches(config, style, exemplars)))):
         file = out / f"batch-{number:04d}.safetensors"
-        if not _is_done(file, fingerprint):
+        files.append(file)
+        order += rows
+        if number % num_processes() == rank() and not _is_done(file, fingerprint):
             images = as_float(exemplars.images[rows]).to(runtime.device)
             _write(file, search(images, path), {"fingerprint": fingerprint})
-        parts.append(_read(file)[0])
-        order += rows
+    wait_for_all()
+    if rank() > 0:
+        return
+    parts = [_read(file)[0] for file in files]
     back = torch.tensor(order).argsort()
     codes = {name: torch.cat([part[name] for part in parts])[back] for name in LEVELS}
     reached = _draw_sheet(out / "sheet.png", search, exemplars, codes)

@@ -10,8 +10,8 @@ iterations. Its features are those of VGG-19, frozen: `--vgg` takes torchvision'
 narrow extractor is learned from nothing together with the MLP; that, the temperature and the sizes
 of the second MLP are ours.
 
-It runs in one process, since every picture is contrasted with the whole batch, and ends in a style
-pack that draws photos still and that train.blend goes on with.
+Every picture is contrasted with the whole batch, also where several processes share it. The style
+pack it ends in draws photos still; train.blend goes on with it.
 """
 
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ from engine.checkpoints import read_container
 from engine.errors import CheckpointError, DataError, OptionError
 from engine.models.blendgan import INPUT_SIZE, StyleEncoder
 from engine.models.loading import load_exactly
-from engine.runtime import pick_runtime
 from train.config import run_recipe
 from train.contrast import ProjectionHead, affine_view, agreement, nt_xent
 from train.data import ImageSet, as_float, draw, load_images
+from train.distributed import join_processes, num_processes, of_all_processes, take_step
 from train.loop import Run, autocast
 from train.packs import load_source, preview_of, save_style
 
@@ -75,7 +75,7 @@ PRESETS = {
 
 def train(config: StyleEncoderConfig) -> None:
     """Train, resume by rerunning, and write the style pack at the end."""
-    runtime = pick_runtime()
+    runtime = join_processes()
     source = load_source(config.base)
     data = load_images(config.data, INPUT_SIZE).to(runtime.device)
     if len(data) < 2:
@@ -94,20 +94,23 @@ def train(config: StyleEncoderConfig) -> None:
         batch=config.batch,
         state={"encoder": encoder, "head": head, "optimizer": optimizer},
         seed=config.seed,
+        device=runtime.device,
         tick=10 * config.batch,
     )
     with run, autocast(runtime):
         for generator in run.steps():
             x = draw(data, run.cur_nimg, config.batch, config.seed, mirror=False)
-            views = [head(encoder(affine_view(x, generator))).float() for _ in range(2)]
+            (share,) = run.shares("views")
+            own = [share.rows(affine_view(x, generator)) for _ in range(2)]
+            views = [of_all_processes(head(encoder(view)).float()) for view in own]
             loss = nt_xent(*views, config.temperature)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            (num_processes() * loss).backward()
+            take_step(optimizer)
             run.record({"nt_xent": loss, "agreement": agreement(*views)})
-            if run.due(config.sample_every * config.batch):
+            if run.leads and run.due(config.sample_every * config.batch):
                 _save_samples(encoder, data, run)
-    if config.pack and not run.stopped:
+    if config.pack and run.leads and not run.stopped:
         record = {"recipe": "train.style_encoder", "pictures": len(data), **run.record_of_run}
         source.G.to(runtime.device)
         with torch.no_grad():

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.train.test_recipes import parts_of, small
 from tests.train.test_transfer import assert_same_gradients
-from train import encoder, pretrain, transfer
+from train import encoder, pairs, pretrain, style_encoder, transfer
 from train.encoder_config import EncoderConfig
+from train.pairs import PairsConfig, load_pairs
+from train.style_encoder import StyleEncoderConfig
 from train.transfer_config import TransferConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +83,38 @@ def test_encoder(files, tmp_path):
     encoder.train(dataclasses.replace(config, out=str(tmp_path / "one"), accumulate=2))
     run_processes("encoder", dataclasses.replace(config, out=str(tmp_path / "two")))
     assert_same_steps(tmp_path / "one", tmp_path / "two", ["optimizer"])
+
+
+def test_style_encoder(files, tmp_path):
+    config = StyleEncoderConfig(
+        data=files["data"], base=files["base"], iterations=2, batch=4, lr=1e-6, sample_every=2
+    )
+    style_encoder.train(dataclasses.replace(config, out=str(tmp_path / "one")))
+    run_processes("style_encoder", dataclasses.replace(config, out=str(tmp_path / "two")))
+    assert_same_steps(tmp_path / "one", tmp_path / "two", ["optimizer"])
+
+
+def test_pairs(files, folder, tmp_path):
+    """Each process searches its own batches; the first one puts them together."""
+    tuned = str(folder / "packs" / "tuned")
+    lazy = {"iterations": 1, "batch": 2, "choose_every": 0, "path_until": 16}
+    transfer.train(TransferConfig(**files, **lazy, out=str(tmp_path / "style"), pack=tuned))
+    config = PairsConfig(
+        data=files["data"],
+        tuned=tuned,
+        perceptual=files["perceptual"],
+        steps=2,
+        refine_steps=2,
+        batch=3,
+        size=64,
+        limit=6,
+    )
+    pairs.train(dataclasses.replace(config, out=str(tmp_path / "one")))
+    run_processes("pairs", dataclasses.replace(config, out=str(tmp_path / "two")))
+    one, two = (load_pairs(tmp_path / name) for name in ("one", "two"))
+    assert one.files == two.files
+    for level, codes in one.codes.items():
+        torch.testing.assert_close(two.codes[level], codes, rtol=0, atol=0.01)  # Adam, rounded
 
 
 def test_pretrain(files, folder, tmp_path):
