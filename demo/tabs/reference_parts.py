@@ -126,11 +126,11 @@ def build_parts(studio: Studio, visit: gr.State, *, can_train: bool) -> Parts:
 
 
 def amount_control(card: Card) -> gr.Slider:
-    """Return the slider of how many layers the reference paints: half of them to begin with."""
+    """Return the slider of how many layers the reference paints: as the card says, or half."""
     return gr.Slider(
         0,
         card.num_ws,
-        card.num_ws - card.num_ws // 2,
+        card.num_ws - card.defaults.get("mix_layer", card.num_ws // 2),
         step=1,
         label=say("How much of the reference"),
         info=say("Few layers: only its colours. Half: its light and strokes. All: its shapes too"),
@@ -215,7 +215,7 @@ def _settings(card: Card, *, can_train: bool) -> Found:
             )
             for name in NAMES[1:]:
                 parts[name] = option_control(name, value=getattr(defaults, name))
-        parts["oneshot"], parts["learn"] = oneshot_controls(card, can_train=can_train)
+    parts["oneshot"], parts["learn"] = oneshot_controls(card, can_train=can_train)
     return parts
 
 
