@@ -27,11 +27,10 @@ import torch
 from torch import Tensor
 
 from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
-from engine.latent import map_zplus
 from engine.models.blendgan import StyleEncoder
 from train.blend_config import PRESETS, BlendConfig
-from train.blend_networks import Face, Networks, read_style_files
-from train.codes import Codes
+from train.blend_networks import Networks, read_style_files
+from train.codes import Codes, Content
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
@@ -81,7 +80,7 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
             discriminators_step(nets, run, real, face, z, with_r1=with_r1)
             generator_step(nets, run, face, z)
             if config.path_weight > 0 and step % config.path_interval == 0:
-                paths_step(nets, run, face.ws, z)
+                paths_step(nets, run, face.codes, z)
             run.record({"face_share": nets.blended.face_weights.mean()})
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.average, nets.blended, beta)
@@ -95,10 +94,9 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
 
 
 @torch.no_grad()
-def faces(codes: Codes, n: int, generator: torch.Generator) -> Face:
-    """Draw n faces: their codes, and what photos show beyond them."""
-    content = codes.draw("", n, generator)
-    return Face(map_zplus(codes.G.mapping, content.z_plus), content.detail)
+def faces(codes: Codes, n: int, generator: torch.Generator) -> Content:
+    """Draw n faces: their codes in W+, and what photos show beyond them."""
+    return codes.draw("", n, generator).mapped(codes.G.mapping)
 
 
 class Watch:
@@ -118,7 +116,7 @@ class Watch:
         D = source.D.to(device)
         self.face = faces(codes, NUM_JUDGED, generator)
         with torch.no_grad():
-            before = source.G.to(device).synthesis(self.face.ws, add=self.face.added)
+            before = source.G.to(device).synthesis(self.face.codes, add=self.face.added)
         self.z = z_style[torch.arange(NUM_JUDGED) % len(z_style)]
         self.exemplars = as_float(exemplars.images[: min(NUM_JUDGED, len(exemplars)) // 4 * 4])
         self.judge = Judge(discriminator_eyes(D), [before], [exemplars])
@@ -147,7 +145,7 @@ def _styled(
 
 
 def discriminators_step(
-    nets: Networks, run: Run, real: dict[str, Tensor], face: Face, z: Tensor, *, with_r1: bool
+    nets: Networks, run: Run, real: dict[str, Tensor], face: Content, z: Tensor, *, with_r1: bool
 ) -> None:
     """One step of all three discriminators.
 
@@ -180,7 +178,7 @@ def discriminators_step(
     nets.D.requires_grad_(False)
 
 
-def generator_step(nets: Networks, run: Run, face: Face, z: Tensor) -> None:
+def generator_step(nets: Networks, run: Run, face: Content, z: Tensor) -> None:
     """One step of the generator, the style mapping and the shares against all three."""
     nets.opt_G.zero_grad(set_to_none=True)
     for share in run.shares("G"):
@@ -243,7 +241,7 @@ def _save_pack(
     with torch.no_grad():
         z = torch.randn(4, source.G.mapping.z_dim, generator=generator)
         ws = codes.nobody("", 4, generator)
-        pictures = average(Face(ws), z.to(ws.device), config.mix_layer)
+        pictures = average(Content(ws), z.to(ws.device), config.mix_layer)
     mapping = average.style_mapping.state_dict()
     mapping.pop("w_avg")  # the reader computes it
     save_style(

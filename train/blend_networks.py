@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +14,6 @@ from engine.card import BLEND_FILE, GENERATOR_FILE, STYLE_ENCODER_FILE, STYLE_MA
 from engine.errors import OptionError, PackError, TrainingError
 from engine.latent import blend
 from engine.models.blendgan import StyleEncoder, style_encoder_from_state
-from engine.models.detail import as_addition
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.stylegan2 import (
     Generator,
@@ -26,6 +24,7 @@ from engine.models.stylegan2 import (
 )
 from engine.pack import State, load_pack
 from engine.runtime import Runtime
+from train.codes import Content
 from train.loop import Values
 from train.packs import Source
 from train.projection import ProjectionDiscriminator
@@ -37,30 +36,6 @@ class Settings(Protocol):
     lr: float
     face_share: float
     continue_run: str
-
-
-@dataclass(frozen=True)
-class Face:
-    """Faces to draw, sliced and counted like a tensor.
-
-    Attributes:
-        ws: [N, L, w_dim].
-        detail: [N, C, R / 4, R / 4], what photos show beyond their codes; None: nothing.
-    """
-
-    ws: Tensor
-    detail: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.ws)
-
-    def __getitem__(self, rows: slice) -> Face:
-        return Face(self.ws[rows], None if self.detail is None else self.detail[rows])
-
-    @property
-    def added(self) -> dict[int, Tensor] | None:
-        """What a synthesis network takes as `add`."""
-        return as_addition(self.detail)
 
 
 class BlendedGenerator(nn.Module):
@@ -88,10 +63,10 @@ class BlendedGenerator(nn.Module):
         return blend(face_ws, style_ws, weights)
 
     def forward(
-        self, face: Face, z_style: Tensor, indicator: int = 0, noise: Noise = "const"
+        self, face: Content, z_style: Tensor, indicator: int = 0, noise: Noise = "const"
     ) -> Tensor:
         """Draw [N, 3, R, R] in [-1, 1]."""
-        return self.G.synthesis(self.ws(face.ws, z_style, indicator), noise, add=face.added)
+        return self.G.synthesis(self.ws(face.codes, z_style, indicator), noise, add=face.added)
 
     @torch.no_grad()
     def clamp_shares(self) -> None:
@@ -131,10 +106,10 @@ class Networks:
         self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr, betas, fused=True)
         self.values = Values(path_mean=0.0)
 
-    def draw(self, face: Face, z_style: Tensor, noise: Noise) -> dict[str, Tensor]:
+    def draw(self, face: Content, z_style: Tensor, noise: Noise) -> dict[str, Tensor]:
         """Draw faces without any style, and the same faces with it; [N, 3, R, R] each."""
         return {
-            "face": self.blended.G.synthesis(face.ws, noise, add=face.added),
+            "face": self.blended.G.synthesis(face.codes, noise, add=face.added),
             "style": self.blended(face, z_style, noise=noise),
         }
 

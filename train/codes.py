@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
 from engine.models.detail import DetailEncoder, as_addition
+from engine.models.stylegan2 import MappingNetwork
 from engine.runtime import Runtime
 from train.data import ImageSet, as_float, load_images
 from train.encoder import posteriors
@@ -23,18 +24,22 @@ class Content:
     """What is drawn, a batch of it: sliced and counted like a tensor.
 
     Attributes:
-        z_plus: [N, L, z_dim].
+        codes: [N, L, z_dim] in Z+ as they are drawn, [N, L, w_dim] in W+ once `mapped`.
         detail: [N, C, R / 4, R / 4], what photos show beyond their codes; None: nothing.
     """
 
-    z_plus: Tensor
+    codes: Tensor
     detail: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.z_plus)
+        return len(self.codes)
 
     def __getitem__(self, rows: slice) -> Content:
-        return Content(self.z_plus[rows], None if self.detail is None else self.detail[rows])
+        return Content(self.codes[rows], None if self.detail is None else self.detail[rows])
+
+    def mapped(self, mapping: MappingNetwork) -> Content:
+        """The same with its codes in W+."""
+        return Content(map_zplus(mapping, self.codes), self.detail)
 
     @property
     def added(self) -> dict[int, Tensor] | None:

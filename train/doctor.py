@@ -151,7 +151,7 @@ def _interpreted(found: float) -> Finding:
     if found < NEAR:
         return Finding("distance", FINE, f"near the base {scale}: 400 steps of 4 pictures show it")
     if found < FAR:
-        remedy = "about 600 steps of 4 pictures; watch the sample grids"
+        remedy = "about 400 steps of 4 pictures; watch the sample grids"
         return Finding("distance", NOTE, f"some way from the base {scale}", remedy)
     remedy = "train longer, or freer: --sim-weight 0.5 (train.transfer)"
     return Finding("distance", NOTE, f"far from the base {scale}", remedy)

@@ -17,9 +17,9 @@ from engine.base import read_base
 from engine.detect import EmbeddedDetector
 from engine.errors import TrainingError
 from engine.image import read_photo, resize, to_tensor, to_uint8, write_png
-from engine.models.detail import as_addition
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
+from train.seen import drawing
 
 SIZE = 256
 
@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         with torch.inference_mode():
             ws = base.encode(small, space).ws
-            add = as_addition(base.detail(photo, ws))
-            drawn = base.generator.synthesis(ws, add=add).cpu()
+            drawn = drawing(base)(ws, base.detail(photo, ws)).cpu()
         picture = resize(to_uint8(drawn)[0], SIZE, SIZE)
         if len(detector(picture)) != 1:
             raise TrainingError(

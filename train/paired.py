@@ -114,7 +114,7 @@ def train(config: PairedConfig) -> None:
     D = source.D.to(runtime.device)
     loss = SemanticLoss(config, runtime.device, D)
     with torch.no_grad():
-        z = codes.draw("", NUM_JUDGED, seeded(config.seed, "judged")).z_plus
+        z = codes.draw("", NUM_JUDGED, seeded(config.seed, "judged")).codes
         fixed = map_zplus(nets.G.mapping, z)
         before = nets.source.synthesis(fixed)
     judge = None
@@ -126,7 +126,7 @@ def train(config: PairedConfig) -> None:
         for generator in run.steps():
             step = run.cur_nimg // config.batch
             with torch.no_grad():
-                ws = map_zplus(nets.G.mapping, codes.draw("", config.batch, generator).z_plus)
+                ws = map_zplus(nets.G.mapping, codes.draw("", config.batch, generator).codes)
             with_r1 = config.r1_gamma > 0 and step % config.r1_interval == 0
             discriminator_step(nets, run, exemplars, ws, with_r1=with_r1)
             generator_step(nets, run, loss, ws, pairs.draw(run.cur_nimg) if pairs else None)

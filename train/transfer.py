@@ -84,7 +84,7 @@ def train(config: TransferConfig) -> None:
             nets.G_ema.load_state_dict(without_color(nets.G_ema.state_dict()))
         _save_samples(nets, run, fixed)
         with torch.no_grad():
-            ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN].z_plus)
+            ws = map_zplus(nets.source.mapping, fixed[0][:NUM_SHOWN].codes)
         save_sweep(run, nets.source, nets.G_ema, ws)
         if config.pack:
             _save_pack(nets, run, source, codes, sets)
@@ -148,7 +148,7 @@ def _path_step(nets: Networks, run: Run, z: list[Content]) -> None:
     for share in run.shares("path"):
         for path, name in enumerate(config.names):
             codes = share.rows(z[path][: max(1, config.batch // 2)])
-            ws = map_zplus(nets.G.mapping, codes.z_plus)
+            ws = map_zplus(nets.G.mapping, codes.codes)
             penalty, mean = path_length(nets.G, ws, nets.values["path_mean"], path, share)
             (weight * penalty / run.accumulate).backward()
             means.append(mean)

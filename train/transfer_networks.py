@@ -41,8 +41,7 @@ class Networks:
         part = self.G.synthesis if config.freeze_mapping else self.G
         lazy = config.path_interval if config.path_weight > 0 else 0
         part.requires_grad_(True)
-        kept = layers_below(self.G.synthesis, config.freeze_g)
-        for parameter in kept:  # for good, so that the backward pass ends above them
+        for parameter in layers_below(self.G.synthesis, config.freeze_g):  # backward ends above
             parameter.requires_grad_(False)
         trained = [p for p in part.parameters() if p.requires_grad]
         self.opt_G = lazy_adam(trained, config.lr, lazy)
@@ -66,13 +65,13 @@ class Networks:
 
     def draw(self, content: Content, path: int, noise: Any) -> Tensor:
         """What the generator in training draws, [N, 3, R, R]."""
-        ws = map_zplus(self.G.mapping, content.z_plus)
+        ws = map_zplus(self.G.mapping, content.codes)
         return self.G.synthesis(ws, noise, path, add=content.added)
 
     @torch.no_grad()
     def draw_source(self, content: Content) -> Tensor:
         """What the source draws of the same content."""
-        ws = map_zplus(self.source.mapping, content.z_plus)
+        ws = map_zplus(self.source.mapping, content.codes)
         return self.source.synthesis(ws, add=content.added)
 
     @torch.no_grad()
@@ -87,7 +86,7 @@ class Networks:
     @torch.no_grad()
     def draw_average(self, content: Content, path: int) -> Tensor:
         """What the average of the generator, the result, draws."""
-        ws = map_zplus(self.G_ema.mapping, content.z_plus)
+        ws = map_zplus(self.G_ema.mapping, content.codes)
         return self.G_ema.synthesis(ws, path=path, add=content.added)
 
 

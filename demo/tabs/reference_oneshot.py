@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -24,6 +25,7 @@ from demo.visit import Visit
 from demo.words import warn
 from engine.errors import ImageError, StylizeError
 from engine.image import read_photo, write_png
+from engine.portraits import central_square
 
 REFERENCE_FILE = "reference.png"
 BEGUN = "The picture is being learned: the Train tab shows how far it is."
@@ -45,8 +47,11 @@ class Oneshot:
         try:
             if photo is None or not photo.portraits or reference is None:
                 raise ImageError(NO_REFERENCE if photo else WELCOME)
-            order = self._order(values[p.style])
-            self.trainings.begin(order, _prepared(photo, reference, order.name))
+            shelf = Path(get_upload_folder())
+            shelf.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix="oneshot-", dir=shelf) as home:  # gone if it is refused
+                pictures = _prepared(photo, reference, Path(home))
+                self.trainings.begin(self._order(values[p.style]), pictures)
         except StylizeError as error:
             warn(str(error))
             return {p.status: problem_line(str(error))}
@@ -58,20 +63,19 @@ class Oneshot:
         preset = "cpu" if self.trainings.device == "cpu" else "paper"
         find = self.studio.library.find
         flags = {"style": str(find(style)), "base": str(find(card.base["name"]))}
-        flags |= {"about": "one picture of a visitor"}
+        flags["about"] = "one picture of a visitor"
         steps = PRESETS["oneshot"][preset].iterations
         return Order(plain_name(title), title, preset, steps, flags, recipe="oneshot")
 
 
-def _prepared(photo: Visit, reference: Visit, name: str) -> dict[str, Path]:
-    """Write the aligned pictures, as folders by what they are for.
+def _prepared(photo: Visit, reference: Visit, home: Path) -> dict[str, Path]:
+    """Write the aligned pictures below `home`, as folders by what they are for.
 
     The visitor's faces and the examples are what stays a face while the style is learned.
     """
-    home = Path(get_upload_folder()) / "oneshot" / name
     data, photos = home / "data", home / "photos"
     for folder in (data, photos):
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(mode=0o700)
     write_png(data / REFERENCE_FILE, framed(reference))
     for number, portrait in enumerate(photo.portraits):
         write_png(photos / f"face_{number}.png", portrait.face.crop)
@@ -85,6 +89,5 @@ def framed(reference: Visit) -> np.ndarray:
     if reference.portraits:
         return reference.portraits[0].face.crop
     rgb = reference.photo.rgb
-    side = min(rgb.shape[:2])
-    top, left = ((length - side) // 2 for length in rgb.shape[:2])
-    return np.ascontiguousarray(rgb[top : top + side, left : left + side])
+    x0, y0, x1, y1 = (int(edge) for edge in central_square(rgb).box)
+    return np.ascontiguousarray(rgb[y0:y1, x0:x1])

@@ -1,7 +1,7 @@
 """The trainings of this machine: one at a time, each a process of its own in a folder of its own.
 
     $STYLIZE_HOME/training/NAME/order.json   what was asked for
-                                set, photos  the pictures, prepared
+                                data, photos the pictures, prepared
                                 run          the run folder of train.transfer or train.oneshot
                                 log.txt      what the process said
                           /lock              held by the process as long as it lives
@@ -176,11 +176,9 @@ class Trainings:
         """
         images = iterations * PRESETS["transfer"][preset].batch
         for name in self.names():
-            if self.order(name).recipe != "transfer":
-                continue
-            rows = statistics_of(self.folder / name)
+            order, rows = self.order(name), statistics_of(self.folder / name)
             speeds = [r["img_per_s"] for r in rows if r.get("img_per_s") and r["cur_nimg"] >= LEAST]
-            if speeds and self.order(name).preset == preset:
+            if speeds and (order.recipe, order.preset) == ("transfer", preset):
                 return (images / median(speeds),) * 2
         if preset == "cpu" and self.device == "cpu":
             return images / USUAL_SPEED[1], images / USUAL_SPEED[0]

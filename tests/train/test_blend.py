@@ -21,8 +21,8 @@ from tests.train.test_style_encoder import make_small, write_looks
 from tests.train.tiny import assert_same_state, parts_of
 from train import blend, oneshot, paired, pairs, style_encoder
 from train.blend import BlendConfig
-from train.blend_networks import BlendedGenerator, Face
-from train.codes import Codes
+from train.blend_networks import BlendedGenerator
+from train.codes import Codes, Content
 from train.config import run_recipe
 from train.loop import Run
 from train.oneshot import OneshotConfig
@@ -163,9 +163,9 @@ def gradients(config):
     for group in nets.opt_D.param_groups + nets.opt_G.param_groups:
         group["lr"] = 0.0
     found = {}
-    blend.discriminators_step(nets, run, real, Face(ws), z, with_r1=True)
+    blend.discriminators_step(nets, run, real, Content(ws), z, with_r1=True)
     found |= {f"D.{name}": p.grad.clone() for name, p in nets.D.named_parameters()}
-    for step, content in ((blend.generator_step, Face(ws)), (blend.paths_step, ws)):
+    for step, content in ((blend.generator_step, Content(ws)), (blend.paths_step, ws)):
         step(nets, run, content, z)
         trained = [(k, p) for k, p in nets.blended.named_parameters() if p.grad is not None]
         found |= {f"{step.__name__}.{name}": p.grad.clone() for name, p in trained}
@@ -190,7 +190,7 @@ def test_shares_stay_between_0_and_1_and_can_leave_their_ends():
     network.face_weights.data[0] = 1.5
     network.clamp_shares()
     assert network.face_weights.max() == 1
-    network(Face(torch.randn(1, NUM_WS, CODE)), torch.randn(1, CODE)).square().sum().backward()
+    network(Content(torch.randn(1, NUM_WS, CODE)), torch.randn(1, CODE)).square().sum().backward()
     assert (network.face_weights.grad != 0).all()
 
 
