@@ -26,7 +26,7 @@ from engine.card import (
 from engine.errors import CheckpointError, PackError
 from engine.latent import map_zplus
 from engine.models.attribute import AttributeClassifier, attribute_from_state
-from engine.models.detail import SHRINKING, DetailEncoder, detail_from_state
+from engine.models.detail import SHRINKING, DetailEncoder, detail_from_state, small_picture
 from engine.models.detector import FaceNetwork, detector_from_state
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import encoder_from_state
@@ -90,24 +90,34 @@ class Base:
         return freeze(network, self.runtime)
 
     @cached_property
-    def directions(self) -> Tensor:
-        """Semantic directions of the source generator, the most visible first, [K, w_dim].
+    def directions(self) -> tuple[Tensor, ...]:
+        """Semantic directions of the source generator, the most visible first.
 
-        Those of the pack (UI2I's factor files hold them as columns), else genforce/sefa's.
-        Raises PackError where those of the pack do not fit.
+        Those the pack has learned (train.directions), [L, w_dim] each; then [w_dim] each those of
+        its factors (UI2I's files hold them as columns), else genforce/sefa's. Raises PackError
+        where those of the pack do not fit.
         """
-        w_dim = self.generator.synthesis.w_dim
-        count = min(NUM_DIRECTIONS, w_dim)
-        if not self.pack.has(DIRECTIONS_FILE):
-            state = self.generator.state_dict()
-            return sefa.directions(state, definition="sefa", count=count).vectors
-        stored = self.pack.state(DIRECTIONS_FILE).get("directions", torch.empty(0))
-        if stored.shape != (w_dim, w_dim):
+        shape = self.generator.num_ws, self.generator.synthesis.w_dim
+        count = min(NUM_DIRECTIONS, shape[1])
+        stored = self.pack.state(DIRECTIONS_FILE) if self.pack.has(DIRECTIONS_FILE) else {}
+        learned = self._fitting(stored.get("learned", torch.empty(0, *shape)), (None, *shape))
+        if "directions" in stored:
+            factors = self._fitting(stored["directions"], (shape[1], shape[1]))
+            return (*learned, *factors.T[:count])
+        state = self.generator.state_dict()
+        return (*learned, *sefa.directions(state, definition="sefa", count=count).vectors)
+
+    def _fitting(self, stored: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
+        fits = stored.ndim == len(wanted) and all(
+            w in (None, n) for n, w in zip(stored.shape, wanted, strict=True)
+        )
+        if not fits:
             raise PackError(
                 f"{self.pack.folder / DIRECTIONS_FILE} has directions of shape "
-                f"{list(stored.shape)}; [{w_dim}, {w_dim}] is needed: import the file again"
+                f"{list(stored.shape)}; {[w or 'K' for w in wanted]} is needed: import the file "
+                "again"
             )
-        return stored.T[:count].float()
+        return stored.float()
 
     def encoder_into(self, space: str) -> nn.Module:
         """Return the encoder into a space; PackError where the pack has none."""
@@ -145,7 +155,7 @@ class Base:
             return None
         with torch.inference_mode():
             device = self.runtime.device
-            drawn = self.generator.synthesis(ws.to(device))
+            drawn = small_picture(self.generator.synthesis, ws.to(device))
             return self.detail_encoder(photo.to(device), drawn).float().cpu().clone()
 
     def attributes(self, codes: Codes) -> dict[str, float]:

@@ -141,7 +141,8 @@ def edit(
 
     Args:
         ws: [N, L, w_dim].
-        direction: [w_dim], for example a row of `Directions.vectors`.
+        direction: [w_dim], for example a row of `Directions.vectors`; or [L, w_dim], one per layer
+            (train.directions).
         amount: how far; 0 changes nothing, negative goes the other way.
         layers: which of the L codes move; None: all.
 
@@ -151,10 +152,10 @@ def edit(
     Raises:
         OptionError: shapes that do not fit, or layers outside 0 .. L - 1.
     """
-    if ws.ndim != 3 or direction.shape != ws.shape[2:]:
+    if ws.ndim != 3 or direction.shape not in (ws.shape[1:], ws.shape[2:]):
         raise OptionError(
             f"codes of shape {list(ws.shape)} and a direction of shape {list(direction.shape)}; "
-            "expected [N, L, w_dim] and [w_dim]"
+            "expected [N, L, w_dim] and [w_dim] or [L, w_dim]"
         )
     num_ws = ws.shape[1]
     moved = range(num_ws) if layers is None else layers

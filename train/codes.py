@@ -10,10 +10,10 @@ from torch import Tensor
 
 from engine.errors import OptionError
 from engine.latent import map_zplus, reparameterize
-from engine.models.detail import DetailEncoder, as_addition
+from engine.models.detail import DetailEncoder, as_addition, small_picture
 from engine.models.stylegan2 import MappingNetwork
 from engine.runtime import Runtime
-from train.data import ImageSet, as_float, load_images
+from train.data import ImageSet, as_float, load_images, sent
 from train.encoder import posteriors
 from train.gan import random_z_plus
 from train.packs import Source
@@ -82,22 +82,22 @@ class Codes:
         else:
             z_plus = random_z_plus(n, layers, z_dim, self.config.mixing, generator)
         if self.photos is None:
-            return Content(z_plus.to(device))
+            return Content(sent(z_plus, device))
         index = self._photos_of(attribute, n, generator)
         encoded = reparameterize(self.mu[index], self.logvar[index], generator)
         take = torch.rand(n, generator=generator) < self.config.photo_share
-        z_plus = torch.where(take[:, None, None], encoded, z_plus).to(device)
+        z_plus = sent(torch.where(take[:, None, None], encoded, z_plus), device)
         if self.reader is None:
             return Content(z_plus)
         part, whole = torch.rand(2, n, generator=generator)
         part[whole < self.detail_share] = 1
-        return Content(z_plus, self._detail(index, z_plus, (part * take).to(device)))
+        return Content(z_plus, self._detail(index, z_plus, sent(part * take, device)))
 
     @torch.no_grad()
     def _detail(self, index: Tensor, z_plus: Tensor, part: Tensor) -> Tensor:
         """As large a part [n] as wanted of what the photos show beyond their codes."""
-        photos = as_float(self.large[index].to(z_plus.device))
-        drawn = self.G.synthesis(map_zplus(self.G.mapping, z_plus))
+        photos = as_float(sent(self.large[index], z_plus.device))
+        drawn = small_picture(self.G.synthesis, map_zplus(self.G.mapping, z_plus))
         return part[:, None, None, None] * self.reader(photos, drawn).float()
 
     @torch.no_grad()

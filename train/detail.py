@@ -1,9 +1,9 @@
 """Recipe: what the codes of a face leave out, read off the photo (engine.models.detail).
 
 Generator and encoder are fixed. For a photo x with the codes w = E(x) the detail encoder D answers
-a correction of the generator's features f at a quarter of the resolution:
+a correction of the generator's features f at a quarter of the resolution, where G' ends:
 
-    y = G(w; f + D(x, G(w)))
+    y = G(w; f + D(x, G'(w)))
     L = |x - y| + |x - y|^2 + 0.8 LPIPS(x, y) + `face_weight` (|x - y| + LPIPS)(face, enlarged)
         + `size_weight` |D|^2
 
@@ -24,10 +24,17 @@ from torch import Tensor
 
 from engine.card import DETAIL_FILE
 from engine.errors import OptionError, TrainingError
-from engine.models.detail import SHRINKING, DetailEncoder, as_addition, detail_from_state
+from engine.models.detail import (
+    SHRINKING,
+    DetailEncoder,
+    as_addition,
+    detail_from_state,
+    small_picture,
+)
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
+from train.captured import Captured, make_capturable, mean_of
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
 from train.distributed import Share, join_processes, take_step
@@ -91,7 +98,7 @@ def train(config: DetailConfig) -> None:
     G.synthesis.dtype = runtime.dtype
     space = source.pack.card.encoder_space
     distance = PerceptualDistance(SqueezeNet.from_npz(config.perceptual)).to(runtime.device)
-    optimizer = torch.optim.Adam(D.parameters(), config.lr, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(D.parameters(), config.lr, betas=(0.9, 0.99), fused=True)
     run = Run(
         config.out,
         config,
@@ -103,18 +110,25 @@ def train(config: DetailConfig) -> None:
         device=runtime.device,
         tick=500,
     )
+
+    def update(x: Tensor) -> dict[str, Tensor]:
+        optimizer.zero_grad(set_to_none=True)
+        parts = []
+        for share in run.shares("D"):
+            photo = jittered(share.rows(x), config.jitter, share)
+            rebuilt, size = rebuilt_with_detail(D, E, G, photo, space)
+            parts.append(detail_losses(rebuilt, photo, distance) | {"size": size})
+            (weighted(config, parts[-1]) / run.accumulate).backward()
+        take_step(optimizer, LARGEST_GRADIENT)
+        return mean_of(parts)
+
+    step = Captured(update, runtime.device, whole=run.accumulate == 1)
+    if step.records:
+        make_capturable(optimizer, runtime.device)
     with run, autocast(runtime):
         for _ in run.steps():
-            x = draw(data, run.cur_nimg, config.batch, config.seed)
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / config.images))
-            optimizer.zero_grad(set_to_none=True)
-            for share in run.shares("D"):
-                photo = jittered(share.rows(x), config.jitter, share)
-                rebuilt, size = rebuilt_with_detail(D, E, G, photo, space)
-                losses = detail_losses(rebuilt, photo, distance) | {"size": size}
-                (weighted(config, losses) / run.accumulate).backward()
-                run.record(losses)
-            take_step(optimizer, LARGEST_GRADIENT)
+            run.record(step(draw(data, run.cur_nimg, config.batch, config.seed)))
             update_ema(D_ema, D, ema_beta(config.batch, config.ema_images, run.cur_nimg))
             if run.leads and run.due(config.sample_every):
                 _save_samples(run, D_ema, E, G, data, space)
@@ -142,7 +156,7 @@ def rebuilt_with_detail(
     """Photos [N, 3, R, R] through codes and correction: (pictures, mean square of the latter)."""
     with torch.no_grad():
         ws = ws_of(G, E(encoder_input(photo, E.input_size)).float(), space)
-        drawn = G.synthesis(ws)
+        drawn = small_picture(G.synthesis, ws)
     detail = D(photo, drawn).float()
     return G.synthesis(ws, add=as_addition(detail)), detail.square().mean()
 

@@ -14,6 +14,7 @@ from engine.exporting.plain import PlainSynthesis
 from engine.latent import map_zplus
 from engine.live import student_of
 from engine.models.attribute import AttributeClassifier
+from engine.models.detail import SHRINKING
 from engine.style import Style
 
 NUM_EXAMPLES, PSI = 8, 0.7
@@ -87,7 +88,9 @@ class Drawing(nn.Module):
     def __init__(self, base: Base, space: str, synthesis: PlainSynthesis | Swapped) -> None:
         super().__init__()
         self.encoder, self.reader = Encoder(base, space, None), base.detail_encoder
-        self.source, self.synthesis = PlainSynthesis(base.generator.synthesis), synthesis
+        whole = base.generator.synthesis
+        self.source = PlainSynthesis(whole, until=whole.resolution // SHRINKING)
+        self.synthesis = synthesis
         self.shrinking = base.generator.resolution // base.encoder_into(space).input_size
 
     def forward(self, image: Tensor) -> Tensor:

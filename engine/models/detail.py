@@ -3,10 +3,10 @@
 The codes of StyleGAN2 describe a typical face well and this person's mouth, glasses or hat badly.
 UI2I-StyleGAN2 (Huang et al. 2021, section III-A) hands the feature maps of a content picture over
 to the style's generator; here the feature map of a quarter of the resolution is corrected by what
-the photo shows beyond the picture of its codes. Generators tuned from one base read the same
-features, so a correction learned with the base (train.detail) serves all of its styles. A quarter
-is where a pupil or a tooth still has a cell of its own and three quarters of a style's work, its
-lines and textures, lie yet ahead.
+the photo shows beyond the picture that the generator has drawn of its codes so far. Generators
+tuned from one base read the same features, so a correction learned with the base (train.detail)
+serves all of its styles. A quarter is where a pupil or a tooth still has a cell of its own and
+three quarters of a style's work, its lines and textures, lie yet ahead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from engine.errors import CheckpointError, ImageError
 from engine.models.loading import load_exactly
+from engine.models.stylegan2 import SynthesisNetwork
 
 SHRINKING = 4  # pixels of the picture per cell of the features; they are folded into channels
 _MULTIPLE = 2 * SHRINKING  # the network looks at half of the cells, too
@@ -41,7 +42,7 @@ class ResidualBlock(nn.Module):
 
 
 class DetailEncoder(nn.Module):
-    """Photo and picture of its codes -> correction of the features at a quarter of their size.
+    """Photo and small picture of its codes -> correction of the features of that size.
 
     A small U: what lies around a cell is read at an eighth of the size and handed back.
 
@@ -58,7 +59,7 @@ class DetailEncoder(nn.Module):
         num_blocks: tuple[int, int, int] = (1, 2, 1),
     ) -> None:
         super().__init__()
-        self.fold = nn.Conv2d(6 * SHRINKING**2, widths[0], 3, padding=1)
+        self.fold = nn.Conv2d(3 * SHRINKING**2 + 3, widths[0], 3, padding=1)
         self.quarter = _blocks(widths[0], num_blocks[0])
         self.down = nn.Conv2d(widths[0], widths[1], 3, stride=2, padding=1)
         self.eighth = _blocks(widths[1], num_blocks[1])
@@ -73,20 +74,21 @@ class DetailEncoder(nn.Module):
 
         Args:
             photo: [N, 3, R, R] in [-1, 1], R the generator's size.
-            drawn: [N, 3, R, R], what the generator draws of the photo's codes.
+            drawn: [N, 3, R / 4, R / 4], what the generator draws of its codes (`small_picture`).
 
         Raises:
-            ImageError: the two differ in shape, or R is no multiple of 8.
+            ImageError: the two do not fit each other, or R is no multiple of 8.
         """
-        if photo.shape != drawn.shape or photo.shape[1] != 3 or photo.shape[2] % _MULTIPLE:
+        n, channels, height, width = photo.shape
+        small = (n, 3, height // SHRINKING, width // SHRINKING)
+        if channels != 3 or height % _MULTIPLE or width % _MULTIPLE or drawn.shape != small:
             raise ImageError(
-                f"detail is read off two pictures [N, 3, R, R] with R a multiple of {_MULTIPLE}, "
-                f"got {list(photo.shape)} and {list(drawn.shape)}: resize the crop to the "
-                "generator's size"
+                f"detail is read off a photo [N, 3, R, R], R a multiple of {_MULTIPLE}, and a "
+                f"picture [N, 3, R / {SHRINKING}, R / {SHRINKING}], got {list(photo.shape)} and "
+                f"{list(drawn.shape)}: resize the crop to the generator's size"
             )
-        x = F.pixel_unshuffle(torch.cat([photo, drawn], dim=1), SHRINKING).contiguous(
-            memory_format=torch.channels_last
-        )
+        x = torch.cat([F.pixel_unshuffle(photo, SHRINKING), drawn], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
         x = self.quarter(self.fold(x))
         around = self.up(_activate(self.eighth(self.down(_activate(x)))))
         x = self.fine(x + F.interpolate(around, scale_factor=2.0))
@@ -95,6 +97,11 @@ class DetailEncoder(nn.Module):
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+def small_picture(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:
+    """Draw codes ws [N, L, w_dim] as far as the detail is added: [N, 3, R / 4, R / 4]."""
+    return synthesis(ws, until=synthesis.resolution // SHRINKING)
 
 
 def as_addition(detail: Tensor | None) -> dict[int, Tensor] | None:

@@ -259,6 +259,7 @@ class SynthesisNetwork(nn.Module):
         *,
         replace: Mapping[int, torch.Tensor] | None = None,
         add: Mapping[int, torch.Tensor] | None = None,
+        until: int = 0,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Codes to picture.
@@ -270,6 +271,7 @@ class SynthesisNetwork(nn.Module):
             replace: feature maps, by resolution, put in place of the block's own before its
                 ToRGB (UI2I layer swap); the RGB skip below them stays.
             add: feature maps, by resolution, added to the block's own (engine.models.detail).
+            until: the last resolution that is drawn; 0: all, so that R is that of the network.
 
         Returns:
             float32 [N, 3, R, R], nominally in [-1, 1], not clamped.
@@ -285,6 +287,8 @@ class SynthesisNetwork(nn.Module):
                 x = replace[r].to(x.dtype)
             skip = block.torgb(x, ws[:, 2 * i + 1])
             rgb = skip if rgb is None else upsample2d(rgb) + skip
+            if r == until:
+                break
         return rgb
 
     def features(

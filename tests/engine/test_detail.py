@@ -50,7 +50,7 @@ def photo():
 
 
 def test_untrained_it_changes_nothing_and_shapes_fit():
-    photo, drawn = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    photo, drawn = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 8, 8)
     assert not DetailEncoder(8)(photo, drawn).any()
     assert trained()(photo, drawn).shape == (2, 8, 8, 8)
 
@@ -58,7 +58,7 @@ def test_untrained_it_changes_nothing_and_shapes_fit():
 def test_sizes_are_read_off_the_weights():
     network = trained()
     again = detail_from_state(network.state_dict())
-    pictures = torch.randn(2, 1, 3, 32, 32)
+    pictures = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(again(*pictures), network(*pictures))
     with pytest.raises(CheckpointError, match="no detail encoder in these 1 tensors"):
         detail_from_state({"weight": torch.zeros(1)})
@@ -68,8 +68,10 @@ def test_sizes_are_read_off_the_weights():
 
 
 def test_pictures_must_fit():
-    with pytest.raises(ImageError, match=r"multiple of 8, got \[1, 3, 32, 32\] and \[1, 3, 16, 16"):
+    with pytest.raises(ImageError, match=r"got \[1, 3, 32, 32\] and \[1, 3, 16, 16"):
         trained()(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 16, 16))
+    with pytest.raises(ImageError, match="R a multiple of 8"):
+        trained()(torch.zeros(1, 3, 36, 36), torch.zeros(1, 3, 9, 9))
 
 
 def test_likeness_scales_what_only_the_photo_shows(stylizer, photo):

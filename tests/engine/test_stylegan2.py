@@ -7,6 +7,7 @@ from engine.checkpoints import Contents, recognise
 from engine.errors import CheckpointError, OptionError
 from engine.models import stylegan2
 from engine.models.stylegan2 import Generator, generator_from_state
+from engine.ops.upfirdn2d import upsample2d
 from engine.surgery import expand_paths
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
@@ -102,6 +103,18 @@ def test_wrong_weights_are_listed():
 
 
 @torch.no_grad()
+def test_a_small_picture_is_the_skip_below_the_rest():
+    torch.manual_seed(0)
+    G = Generator(32, z_dim=16, w_dim=16, num_layers=1, channels=dict.fromkeys((4, 8, 16, 32), 8))
+    ws = torch.randn(2, G.num_ws, 16)
+    small = G.synthesis(ws, until=8)
+    assert small.shape == (2, 3, 8, 8) and torch.equal(G.synthesis(ws, until=32), G.synthesis(ws))
+    for size in (16, 32):  # silent above: what is left is the small picture, enlarged
+        torch.nn.init.zeros_(G.synthesis.block(size).torgb.weight)
+    enlarged = upsample2d(upsample2d(small))
+    torch.testing.assert_close(G.synthesis(ws), enlarged)
+
+
 def test_features_replace_gives_the_same_picture():
     """Handing a generator its own features changes nothing; another's change the picture."""
     G = tiny()
