@@ -12,13 +12,14 @@ from typing import Any
 from engine.errors import OptionError, PackError
 from engine.options import StylizeOptions
 
-FORMAT_VERSION = 3  # 2: cards of every method; 3: weights may be kept in 8 bits
+# 2: cards of every method; 3: weights may be kept in 8 bits; 4: styles leave out what is the base's
+FORMAT_VERSION = 4
 CARD_FILE, PREVIEW_FILE = "style.json", "preview.jpg"
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 ENCODER_FILE, DETECTOR_FILE = "encoder.safetensors", "detector.safetensors"
 DETAIL_FILE = "detail.safetensors"  # what the codes of a face leave out
 ATTRIBUTE_FILE = "attribute.safetensors"  # which attribute path suits a face
-DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, [w_dim, w_dim]
+DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, or what train.directions learned
 STYLE_ENCODER_FILE = "style_encoder.safetensors"  # BlendGAN: picture -> style code
 STYLE_MAPPING_FILE = "style_mapping.safetensors"  # BlendGAN: style code -> w
 BLEND_FILE = "blend.safetensors"  # BlendGAN: `face_weights` [L]
@@ -51,7 +52,7 @@ class Card:
         defaults: fields of StylizeOptions that this style changes; `attribute` is the path taken
             when the user names none.
         attributes: names of the attribute paths, in the order of their weights.
-        directions: of a base, what its first semantic directions do, found by looking (SeFa).
+        directions: of a base, what its first semantic directions do: learned or found by looking.
         order: where a style stands among those on offer, the smallest first.
         training: record of the training: counts and licence of the data, images seen, metrics.
         files: file name -> sha256.

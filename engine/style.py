@@ -33,7 +33,7 @@ from engine.models.stylegan2 import (
 )
 from engine.ops.graphs import replayed
 from engine.pack import Pack, State
-from engine.surgery import blend_layers, interpolate
+from engine.surgery import blend_layers, interpolate, with_shared
 
 NUM_KEPT_NETWORKS = 3
 STRENGTH_STEPS = 100
@@ -243,11 +243,11 @@ class Style:
 
 
 def _synthesis_state(pack: Pack, base: Base) -> State:
-    """The style's synthesis weights as stored, after a trial build with the base's mapping."""
+    """The style's synthesis weights as stored, after a trial build with what is the base's."""
     stored = pack.state(GENERATOR_FILE)
     state = {name: value for name, value in stored.items() if name.startswith("synthesis.")}
-    mapping = {f"mapping.{k}": v for k, v in base.generator.mapping.state_dict().items()}
-    generator = build(pack, GENERATOR_FILE, generator_from_state, {**mapping, **state})
+    whole = with_shared(state, base.generator.state_dict())
+    generator = build(pack, GENERATOR_FILE, generator_from_state, whole)
     check_layout(pack, generator)
     check_layout(base.pack, generator)
     if generator.synthesis.num_paths != max(1, len(pack.card.attributes)):

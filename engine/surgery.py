@@ -1,4 +1,4 @@
-"""Surgery on generators: interpolate, swap and blend layers, copy paths, take colour out.
+"""Surgery on generators: interpolate, swap and blend layers, copy paths, take colour out, share.
 
 Pure functions from state dicts to state dicts.
 
@@ -138,6 +138,21 @@ def blend_layers(
     return blended
 
 
+def without_shared(state: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a style that are not its source's: what of it a pack has to hold."""
+    kept = {k: v for k, v in state.items() if k not in source or not _is_equal(v, source[k])}
+    return kept or dict(state)  # a style that changed nothing stays a generator
+
+
+def with_shared(state: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a style's tensors and those of its source that it has none of its own for.
+
+    A tensor in attribute paths stands for the one without paths.
+    """
+    own = {_PATH.sub("", name) for name in state}
+    return {**{k: v for k, v in source.items() if k not in own}, **state}
+
+
 def without_color(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a generator that draws the luma (BT.601) of what `state` draws, in all channels.
 
@@ -151,6 +166,10 @@ def without_color(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return row.expand_as(value).clone()
 
     return {k: gray(v) if _TO_RGB.search(k) else v for k, v in state.items()}
+
+
+def _is_equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool(torch.equal(a.detach().cpu(), b.detach().cpu()))
 
 
 def _check_resolution(state: Mapping[str, Tensor], resolution: int) -> None:

@@ -24,6 +24,7 @@ from engine.models.stylegan2 import (
 )
 from engine.pack import State, load_pack
 from engine.runtime import Runtime
+from engine.surgery import with_shared
 from train.codes import Content
 from train.loop import Values
 from train.packs import Source
@@ -83,8 +84,8 @@ class Networks:
     def __init__(self, config: Settings, source: Source, files: Mapping[str, State], to: Runtime):
         """Start from the base, where the style's files do not say otherwise."""
         mapping = source.G.mapping
-        state = {f"mapping.{k}": v.cpu() for k, v in mapping.state_dict().items()}
-        G = generator_from_state({**state, **files[GENERATOR_FILE]})
+        shared = {k: v.cpu() for k, v in source.G.state_dict().items()}
+        G = generator_from_state(with_shared(files[GENERATOR_FILE], shared))
         if STYLE_MAPPING_FILE in files:
             style_mapping = mapping_from_state(files[STYLE_MAPPING_FILE])
         else:

@@ -25,6 +25,7 @@ from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import Pack, load_pack, read_card, save_pack
+from engine.surgery import without_shared
 
 PREVIEW_SIZE = 256
 
@@ -118,7 +119,7 @@ def save_style(
     files: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
     **card_fields: Any,
 ) -> Pack:
-    """Write a style pack: the synthesis network alone, since the mapping is the base's.
+    """Write a style pack: of the generator what is not its base's, never the mapping.
 
     Args:
         folder: of the pack; files of an older pack there that are not written stay.
@@ -130,7 +131,8 @@ def save_style(
             swap_resolution makes it a style that hands features over.
     """
     folder = Path(folder)
-    state = {k: v for k, v in G.state_dict().items() if k.startswith("synthesis.")}
+    synthesis = {k: v for k, v in G.state_dict().items() if k.startswith("synthesis.")}
+    state = without_shared(synthesis, source.G.state_dict())
     card = Card(
         name=folder.name,
         kind="swapped" if card_fields.get("swap_resolution") else "blended",

@@ -23,6 +23,7 @@ from engine.image import to_uint8
 from engine.library import StyleLibrary
 from engine.models.stylegan2 import generator_from_state
 from engine.pack import State, load_pack, save_pack
+from engine.surgery import with_shared
 
 LEAST_PSNR = 42.0  # dB
 NUM_CODES = 16
@@ -39,9 +40,9 @@ def shrink(name: str, library: StyleLibrary | None = None) -> float:
     pack = load_pack(folder)
     state = pack.state(GENERATOR_FILE)
     small = to_eight_bits(state)
-    mapping = {f"mapping.{k}": v for k, v in style.base.generator.mapping.state_dict().items()}
-    before = _pictures({**mapping, **state}, pack.card)
-    after = _pictures({**mapping, **from_eight_bits(small)}, pack.card)
+    shared = style.base.generator.state_dict()
+    before = _pictures(with_shared(state, shared), pack.card)
+    after = _pictures(with_shared(from_eight_bits(small), shared), pack.card)
     psnr = _psnr(before, after)
     if psnr < LEAST_PSNR:
         raise PackError(

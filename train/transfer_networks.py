@@ -12,7 +12,7 @@ from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
 from engine.pack import load_pack
 from engine.runtime import Runtime
-from engine.surgery import expand_paths
+from engine.surgery import expand_paths, with_shared
 from train.augment import Augment
 from train.codes import Content
 from train.gan import first_layers, layers_below, lazy_adam
@@ -106,5 +106,4 @@ def _first_state(config: TransferConfig, source: Source) -> dict[str, Tensor]:
             f"--start-from {config.start_from} has base {pack.card.base} and paths {names}; "
             f"{source.reference} and {config.names} are needed: choose another, or leave it out"
         )
-    mapping = {name: value for name, value in base.items() if name.startswith("mapping.")}
-    return {**mapping, **pack.state(GENERATOR_FILE)}
+    return with_shared(pack.state(GENERATOR_FILE), base)

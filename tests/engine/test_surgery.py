@@ -5,7 +5,15 @@ import torch
 
 from engine.errors import CheckpointError, OptionError
 from engine.models.stylegan2 import Generator, generator_from_state
-from engine.surgery import block_resolution, interpolate, swap_layers, without_color
+from engine.surgery import (
+    block_resolution,
+    expand_paths,
+    interpolate,
+    swap_layers,
+    with_shared,
+    without_color,
+    without_shared,
+)
 
 TINY = {4: 8, 8: 8, 16: 8}
 
@@ -128,3 +136,18 @@ def test_without_color_all_channels_are_the_luma():
             before, after = net.synthesis(ws, path=path), gray.synthesis(ws, path=path)
         expected = torch.einsum("c,nchw->nhw", luma, before)
         torch.testing.assert_close(after, expected[:, None].expand_as(after), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_paths", [1, 2])
+def test_what_a_style_leaves_out_comes_back_from_its_source(num_paths):
+    source = Generator(16, z_dim=8, w_dim=8, num_layers=1, channels=dict.fromkeys((4, 8, 16), 4))
+    state = source.state_dict()
+    style = expand_paths(state, num_paths, 16, 16)
+    changed = next(name for name in style if name.endswith("b16.conv1.weight"))
+    style[changed] = style[changed] + 1
+    kept = without_shared(style, state)
+    assert changed in kept and not any(name.startswith("synthesis.b8.") for name in kept)
+    whole = with_shared(kept, state)
+    assert whole.keys() == style.keys()
+    assert all(torch.equal(whole[name], style[name]) for name in style)
+    assert without_shared(state, state).keys() == state.keys(), "a generator remains one"

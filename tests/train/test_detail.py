@@ -139,6 +139,12 @@ def test_a_style_trains_with_detail_and_goes_on_from_a_style(style, tmp_path):
     stored = load_pack(pack).state(GENERATOR_FILE)["synthesis.b8.conv1.weight"]
     first = Networks(further, source, runtime).G.synthesis.b8.conv1.weight
     torch.testing.assert_close(first.detach(), stored.float())
+    kept = dataclasses.replace(style, pack=str(tmp_path / "kept"), freeze_g=32, choose_every=0)
+    transfer.train(dataclasses.replace(kept, out=str(tmp_path / "run")))
+    names = load_pack(kept.pack).state(GENERATOR_FILE).keys()
+    assert {name.split(".")[1] for name in names} == {"b32", "b64"}, "the rest is the base's"
+    again = Networks(dataclasses.replace(style, start_from=kept.pack), source, runtime).G
+    assert torch.equal(again.synthesis.b8.conv1.weight, source.G.synthesis.b8.conv1.weight)
     assert not torch.equal(first, source.G.synthesis.b8.conv1.weight)
     with pytest.raises(OptionError, match=r"paths \[''\]; .* and \['a', 'b'\] are needed"):
         Networks(dataclasses.replace(further, attributes="a,b"), source, runtime)
