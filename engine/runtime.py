@@ -81,6 +81,16 @@ def data_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "stylize"
 
 
+def has_graphs(device: torch.device) -> bool:
+    """Tell whether work there can be recorded as a CUDA graph, and is not waited for."""
+    return device.type == "cuda"
+
+
+def is_recording() -> bool:
+    """Tell whether what runs is being recorded: nothing may wait for the GPU or seed it then."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether `error` is memory running out; torch has a class for it on GPUs only."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

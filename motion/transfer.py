@@ -55,12 +55,13 @@ def relative(
     """
     scale = movement_scale(kp_source, kp_start) if scale is None else scale
     moved = kp_driving.value - kp_start.value
-    change = kp_driving.jacobian @ inverse(kp_start.jacobian)
-    if shares is not None:
-        moved, change = _shared(moved, change, kp_start, shares)
-    unchanged = torch.eye(2, dtype=change.dtype, device=change.device)
-    change = unchanged + (change - unchanged) * gain
-    return Keypoints(kp_source.value + moved * (scale * gain), change @ kp_source.jacobian)
+    with torch.autocast(moved.device.type, enabled=False):  # positions need all their digits
+        change = kp_driving.jacobian @ inverse(kp_start.jacobian)
+        if shares is not None:
+            moved, change = _shared(moved, change, kp_start, shares)
+        unchanged = torch.eye(2, dtype=change.dtype, device=change.device)
+        change = unchanged + (change - unchanged) * gain
+        return Keypoints(kp_source.value + moved * (scale * gain), change @ kp_source.jacobian)
 
 
 def movement_scale(kp_source: Keypoints, kp_start: Keypoints) -> float:

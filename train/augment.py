@@ -19,10 +19,12 @@ class Augment:
 
     def __init__(self, p: float = 0.0):
         self.p = p
+        self.always = False  # transform at p = 0, too: a recorded step has to
+        self._sent: dict[torch.device, torch.Tensor] = {}  # p where recorded steps read it
 
     def __call__(self, images: torch.Tensor, share: Share = WHOLE) -> torch.Tensor:
         """float [N, 3, R, R] -> the same shape, each picture transformed by itself."""
-        if self.p <= 0:
+        if self.p <= 0 and not self.always:
             return images
         images = _warp(images, self._geometry(images, share))
         colors = self._colors(images, share).to(images.dtype)
@@ -33,6 +35,8 @@ class Augment:
         """Move p towards `TARGET`; `speed` is the number of images for a move of 1."""
         step = images / speed
         self.p = min(max(self.p + (step if sign > TARGET else -step), 0.0), 0.85)
+        for sent_p in self._sent.values():
+            sent_p.fill_(self.p)
 
     def state_dict(self) -> dict[str, float]:
         """For exact resume."""
@@ -41,10 +45,16 @@ class Augment:
     def load_state_dict(self, state: dict[str, float]) -> None:
         """For exact resume."""
         self.p = state["p"]
+        self._sent.clear()
+
+    def _p(self, device: torch.device) -> torch.Tensor:
+        if device not in self._sent:
+            self._sent[device] = torch.tensor(self.p, device=device)
+        return self._sent[device]
 
     def _geometry(self, x: torch.Tensor, share: Share) -> torch.Tensor:
         """[N, 2, 3]: output -> input, in coordinates of [-1, 1]."""
-        draw = _Draws(self.p, x, share)
+        draw = _Draws(self._p(x.device), x, share)
         scale = draw.often(torch.exp2(0.2 * draw.normal()), 1.0)
         aspect = draw.often(torch.exp2(0.2 * draw.normal()), 1.0)
         flip = draw.often(draw.uniform().sign(), 1.0)
@@ -57,7 +67,7 @@ class Augment:
 
     def _colors(self, x: torch.Tensor, share: Share) -> torch.Tensor:
         """[N, 3, 4]: brightness, contrast, saturation, hue."""
-        draw = _Draws(self.p, x, share)
+        draw = _Draws(self._p(x.device), x, share)
         eye = torch.eye(3, device=x.device)
         gray = torch.full((3, 3), 1 / 3, device=x.device)
         contrast = draw.often(torch.exp2(0.5 * draw.normal()), 1.0)
@@ -90,7 +100,7 @@ def jitter_colors(pictures: torch.Tensor, amount: float) -> torch.Tensor:
 class _Draws:
     """One random number per picture of x [N, ...] at a time."""
 
-    def __init__(self, p: float, x: torch.Tensor, share: Share):
+    def __init__(self, p: torch.Tensor | float, x: torch.Tensor, share: Share):
         self.p, self.shape, self.device, self.share = p, (len(x),), x.device, share
 
     def often(self, value: torch.Tensor, otherwise: float) -> torch.Tensor:
@@ -115,8 +125,7 @@ def _warp(images: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
 def _rotate_hue(angle: torch.Tensor) -> torch.Tensor:
     """Rotation about the grey axis (Rodrigues), [N, 3, 3]."""
     axis = 1 / math.sqrt(3)
-    cross = torch.tensor([[0, -axis, axis], [axis, 0, -axis], [-axis, axis, 0]])
-    cross = cross.to(angle.device)
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     eye = torch.eye(3, device=angle.device)
+    cross = axis * (eye.roll(1, 0) - eye.roll(-1, 0))  # [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     return eye * cos + (1 - cos) / 3 + cross * sin

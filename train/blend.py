@@ -32,7 +32,7 @@ from train.blend_config import PRESETS, BlendConfig
 from train.blend_networks import Networks, read_style_files
 from train.codes import Codes, Content
 from train.config import run_recipe
-from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded
+from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded, sent
 from train.distributed import join_processes, mean_of_processes, take_step
 from train.features import discriminator_eyes
 from train.gan import open_run, path_length
@@ -139,7 +139,7 @@ def _styled(
 ) -> tuple[Tensor, Tensor]:
     """Style codes [batch, z_dim] and the exemplars [batch, 3, R, R] they were read from."""
     index, flip = batch_at(len(exemplars), cur_nimg, config.batch, config.seed + 1)
-    index, flip = index.to(z_style.device), flip.to(z_style.device)
+    index, flip = (sent(t, z_style.device) for t in (index, flip))
     art = as_float(exemplars.images[index])
     return z_style[index], torch.where(flip[:, None, None, None], art.flip(3), art)
 
@@ -219,7 +219,7 @@ def _save_samples(
 ) -> None:
     """Exemplars; faces without style, with it above the indicator, with all of it."""
     rows = torch.arange(NUM_SAMPLES) * max(1, len(exemplars) // NUM_SAMPLES) % len(exemplars)
-    rows = rows.to(z_style.device)
+    rows = sent(rows, z_style.device)
     face = faces(codes, NUM_SAMPLES, torch.Generator().manual_seed(config.seed))
     average = nets.average
     drawn = [average(face, z_style[rows], i) for i in (average.G.num_ws, config.mix_layer, 0)]

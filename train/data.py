@@ -133,9 +133,15 @@ def batch_at(
 
 def draw(data: ImageSet, cur_nimg: int, batch: int, seed: int, mirror: bool = True) -> torch.Tensor:
     """The batch at a point of the training, float [batch, 3, S, S] in [-1, 1]."""
-    index, flip = batch_at(len(data), cur_nimg, batch, seed, mirror)
-    x = as_float(data.images[index.to(data.images.device)])
-    return torch.where(flip.to(x.device)[:, None, None, None], x.flip(3), x)
+    device = data.images.device
+    index, flip = (sent(t, device) for t in batch_at(len(data), cur_nimg, batch, seed, mirror))
+    x = as_float(data.images[index])
+    return torch.where(flip[:, None, None, None], x.flip(3), x)
+
+
+def sent(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on another device, without waiting for what that is doing."""
+    return drawn.to(device, non_blocking=True)
 
 
 def seeded(*parts: int | str) -> torch.Generator:

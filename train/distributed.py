@@ -14,14 +14,15 @@ import atexit
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from engine.errors import OptionError, TrainingError
-from engine.runtime import Runtime, pick_runtime
+from engine.runtime import Runtime, has_graphs, is_recording, pick_runtime
 
 Batch = TypeVar("Batch")
 
@@ -56,6 +57,9 @@ class Share:
 
 
 WHOLE = Share()
+
+# Of each optimizer: the condition that was copied last, and the event that says it has arrived.
+_asked: WeakKeyDictionary[torch.optim.Optimizer, tuple[Tensor, Any]] = WeakKeyDictionary()
 
 
 def join_processes() -> Runtime:
@@ -127,7 +131,8 @@ def take_step(optimizer: torch.optim.Optimizer, largest_norm: float | None = Non
     `largest_norm` bounds the norm of all gradients together; None: nothing does.
 
     Raises:
-        TrainingError: a gradient is not finite; the weights are as before.
+        TrainingError: a gradient is not finite; the weights are as before. On a GPU, which nobody
+            waits for here, that is found out one step later.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -138,7 +143,7 @@ def take_step(optimizer: torch.optim.Optimizer, largest_norm: float | None = Non
         parts = flat.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-    if not torch.stack(torch._foreach_norm(gradients)).isfinite().all():
+    if not _known(torch.stack(torch._foreach_norm(gradients)).isfinite().all(), optimizer):
         raise TrainingError(
             "a gradient is not finite, the training diverged: state.pt keeps the last good state; "
             "resume with a lower --lr"
@@ -146,3 +151,21 @@ def take_step(optimizer: torch.optim.Optimizer, largest_norm: float | None = Non
     if largest_norm is not None:
         torch.nn.utils.clip_grad_norm_(parameters, largest_norm)
     optimizer.step()
+
+
+def _known(condition: Tensor, optimizer: torch.optim.Optimizer) -> bool:
+    """Return a condition on the CPU; of a GPU that of the last call for this optimizer."""
+    if not has_graphs(condition.device):
+        return bool(condition)
+    if is_recording():  # the losses tell, a little later
+        return True
+    before = _asked.pop(optimizer, None)
+    answer = torch.empty((), dtype=torch.bool, pin_memory=True)
+    answer.copy_(condition, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    _asked[optimizer] = (answer, arrived)
+    if before is None:
+        return True
+    before[1].synchronize()  # long past
+    return bool(before[0])

@@ -11,11 +11,12 @@ from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator, SynthesisNetwork
 from engine.surgery import block_resolution
 from train.augment import Augment
-from train.distributed import WHOLE, Share
+from train.distributed import WHOLE, Share, mean_of_processes
 from train.loop import Run, Stateful, Values, save_grid
 from train.losses import path_length_penalty, r1_penalty
 
 Losses = dict[str, Tensor]
+SIGN_INTERVAL = 4  # steps between looks at the signs of D: reading them waits for the GPU
 
 
 def open_run(config: Any, state: Mapping[str, Stateful], device: torch.device) -> Run:
@@ -117,6 +118,12 @@ def discriminator_losses(
     signs = real_score.detach().sign().mean()
     scores = {"score_real": real_score.mean(), "score_fake": fake_score.mean(), "sign": signs}
     return losses | {name: score.detach() for name, score in scores.items()}
+
+
+def follow_sign(values: Values, sign: Tensor, device: torch.device) -> None:
+    """Let `values["sign"]` follow the mean `sign` of the real scores, over all processes."""
+    sign = mean_of_processes({"sign": float(sign)}, device)["sign"]
+    values["sign"] += 0.2 * (sign - values["sign"])
 
 
 def discriminator_step(

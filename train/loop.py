@@ -20,26 +20,24 @@ import resource
 import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
 from engine.errors import TrainingError
-from engine.runtime import Runtime
+from engine.runtime import Runtime, is_recording
 from train.data import seeded
 from train.distributed import Share, any_process, num_processes, rank
+from train.numbers import Numbers
 from train.plot import plot_stats
 
 PATHS = ("out", "pack", "base", "start_from", "grow_from")  # settings that no card tells
-EXPLODED = 1e6  # no loss of these recipes comes near while it still trains
 
 
 class Stateful(Protocol):
@@ -83,7 +81,7 @@ class Run:
         self.device = device or torch.device("cpu")
         self.cur_nimg = 0
         self._earlier_seconds, self._opened = 0.0, time.monotonic()
-        self._sums: dict[str, list[float]] = defaultdict(list)
+        self._numbers = Numbers(self.out / "state.pt")
         self._stop = False
         self.out.mkdir(parents=True, exist_ok=True)
         self._resume()
@@ -139,7 +137,7 @@ class Run:
                 if time.monotonic() - saved > self.save_every_seconds:
                     self.save()
                     saved = time.monotonic()
-            if self._sums:
+            if self._numbers:
                 self._write_stats()
 
     def shares(self, phase: str) -> Iterator[Share]:
@@ -149,7 +147,8 @@ class Run:
         same numbers for the whole batch, of which each takes its rows.
         """
         for i in range(self.accumulate):
-            torch.manual_seed(seeded(self.seed, phase, self.cur_nimg).initial_seed())
+            if not is_recording():
+                torch.manual_seed(seeded(self.seed, phase, self.cur_nimg).initial_seed())
             yield Share(rank() * self.accumulate + i, num_processes() * self.accumulate)
 
     def due(self, every: int) -> bool:
@@ -160,16 +159,10 @@ class Run:
         """Add named values to the averages of the next line of stats.jsonl.
 
         Raises:
-            TrainingError: a value is not finite, or too large; the state last saved is kept.
+            TrainingError: a value is not finite, or too large; the state last saved is kept. Of a
+                GPU that is found out when the line is written, or a state.
         """
-        for name, value in values.items():
-            number = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
-            if not abs(number) < EXPLODED:
-                raise TrainingError(
-                    f"{name} became {number} after {self.cur_nimg} images; the last good state is "
-                    f"{self.out / 'state.pt'}: resume with a lower learning rate"
-                )
-            self._sums[name].append(number)
+        self._numbers.add(values, self.cur_nimg)
 
     def warn(self, message: str) -> None:
         """Tell the user, and stats.jsonl, in plain words that something goes wrong."""
@@ -184,6 +177,7 @@ class Run:
 
     def save(self) -> None:
         """Write state.pt so that a crash at any moment leaves either the old or the new one."""
+        self._numbers.settle()
         if not self.leads:
             return
         content = {name: part.state_dict() for name, part in self.state.items()}
@@ -226,8 +220,7 @@ class Run:
         line["peak_mib"] = peak // 1024
         if self.device.type != "cpu":
             line["gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
-        line |= {name: float(np.mean(values)) for name, values in self._sums.items()}
-        self._sums.clear()
+        line |= self._numbers.means()
         self._write_line(line)
 
     def _write_line(self, line: Mapping[str, Any]) -> None:
@@ -269,18 +262,22 @@ class Values(dict[str, float]):
 @torch.no_grad()
 def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
     """`ema = beta * ema + (1 - beta) * module` for all floats, batch statistics too."""
-    torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
+    pairs = [*zip(ema.parameters(), module.parameters(), strict=True)]
     for target, source in zip(ema.buffers(), module.buffers(), strict=True):
         if target.is_floating_point():
-            target.lerp_(source, 1 - beta)
+            pairs.append((target, source))
         else:
             target.copy_(source)
+    torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1 - beta)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every parameter group this learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def ema_beta(batch: int, half_life: float, cur_nimg: int, rampup: float = 0.05) -> float:

@@ -18,6 +18,7 @@ ones start silent.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,11 +27,19 @@ from engine.card import DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE
 from engine.latent import map_zplus
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
+from train.captured import Captured, mean_of
 from train.config import run_recipe
-from train.data import ImageSet, draw, load_images
+from train.data import ImageSet, draw, load_images, sent
 from train.distributed import Share, join_processes, mean_of_processes, take_step
 from train.encoder import bounded_posterior, photos_and_reconstructions
-from train.gan import Losses, discriminator_losses, path_length, random_z_plus
+from train.gan import (
+    SIGN_INTERVAL,
+    Losses,
+    discriminator_losses,
+    follow_sign,
+    path_length,
+    random_z_plus,
+)
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
 from train.losses import enlarged_face, kl_divergence, logistic_d, logistic_g
 from train.packs import save_base
@@ -56,28 +65,30 @@ def train(config: PretrainConfig) -> None:
         accumulate=config.accumulate,
         device=runtime.device,
     )
+    update = Captured(partial(_update, nets, run, distance), run.device, whole=run.accumulate == 1)
+    nets.prepare(update.records, runtime.device)
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
             real = draw(data, run.cur_nimg, config.batch, config.seed)
-
             if config.anneal > 0:
                 _anneal(nets, config, run.cur_nimg)
 
-            # One forward pass of G serves both losses.
+            # Discriminator, with lazy R1; generator and encoder; path length.
             warming = run.cur_nimg < config.warmup
             random = _random_z(nets.G, config, config.batch, generator)
-            fakes = [_fakes(nets, config, real, random, share, warming) for share in run.shares("")]
-            _track_w_avg(nets.G, config.batch, generator)
-
-            # Discriminator, with lazy R1; generator and encoder; path length.
-            if not warming:
-                _discriminator_step(nets, run, real, fakes, step)
-            _generator_step(nets, run, real, fakes, distance, warming)
+            with_r1 = not warming and config.r1_gamma > 0 and step % config.r1_interval == 0
+            terms = update(real, random, warming=warming, with_r1=with_r1)
+            run.record(terms)
+            if not warming and step % SIGN_INTERVAL == 0:
+                follow_sign(nets.values, terms["sign"], run.device)
+                images = SIGN_INTERVAL * config.batch
+                nets.augment.adapt(nets.values["sign"], images, config.ada_speed)
             if config.path_weight > 0 and not warming and step % config.path_interval == 0:
                 _path_step(nets, run, random[: config.batch // 2])
 
             # Averages, statistics, pictures.
+            _track_w_avg(nets.G, config.batch, generator)
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.G_ema, nets.G, beta)
             update_ema(nets.E_ema, nets.E, beta)
@@ -86,6 +97,23 @@ def train(config: PretrainConfig) -> None:
                 _save_samples(nets, config, data, run)
     if config.pack and run.leads and not run.stopped:
         _save_pack(nets, config, run)
+
+
+def _update(
+    nets: Networks,
+    run: Run,
+    distance: PerceptualDistance | None,
+    real: Tensor,
+    random: Tensor,
+    *,
+    warming: bool,
+    with_r1: bool,
+) -> Losses:
+    """A step of D, then of G and the encoder; one forward pass of G serves both."""
+    fakes = [_fakes(nets, run.config, real, random, share, warming) for share in run.shares("")]
+    parts = [] if warming else _discriminator_step(nets, run, real, fakes, with_r1)
+    parts += _generator_step(nets, run, real, fakes, distance, warming)
+    return mean_of(parts)
 
 
 def _anneal(nets: Networks, config: PretrainConfig, cur_nimg: int) -> None:
@@ -130,39 +158,33 @@ def _ws(nets: Networks, z_plus: Tensor) -> Tensor:
 def _random_z(G: Generator, config: PretrainConfig, n: int, generator: torch.Generator) -> Tensor:
     """Codes [n, num_ws, 512] of random z, a part of them crossed over (style mixing)."""
     z_plus = random_z_plus(n, G.num_ws, G.mapping.z_dim, config.mixing, generator)
-    return z_plus.to(G.mapping.w_avg.device)
+    return sent(z_plus, G.mapping.w_avg.device)
 
 
 @torch.no_grad()
 def _track_w_avg(G: Generator, batch: int, generator: torch.Generator) -> None:
     z = torch.randn(batch, G.mapping.z_dim, generator=generator)
-    w = G.mapping(z.to(G.mapping.w_avg.device)).float()
+    w = G.mapping(sent(z, G.mapping.w_avg.device)).float()
     G.mapping.w_avg.lerp_(w.mean(0), 0.005)
 
 
 def _discriminator_step(
-    nets: Networks, run: Run, real: Tensor, fakes: list[Fakes], step: int
-) -> None:
-    """A step of D with lazy R1, after which the augmentation adapts (every fourth step)."""
-    config = run.config
-    r1_weight = config.r1_gamma / 2 * config.r1_interval
-    with_r1 = r1_weight > 0 and step % config.r1_interval == 0
+    nets: Networks, run: Run, real: Tensor, fakes: list[Fakes], with_r1: bool
+) -> list[Losses]:
+    """A step of D; the terms of its shares."""
+    r1_weight = run.config.r1_gamma / 2 * run.config.r1_interval
     nets.D.requires_grad_(True)
     nets.opt_D.zero_grad(set_to_none=True)
-    signs = []
+    parts = []
     for share, part in zip(run.shares("D"), fakes, strict=True):
         networks, pictures = (nets.D, nets.augment), (share.rows(real), part.pictures)
         terms = discriminator_losses(*networks, logistic_d, *pictures, with_r1=with_r1, share=share)
         total = terms["loss_D"] + r1_weight * terms.get("r1", 0.0)
         (total / run.accumulate).backward()
-        signs.append(float(terms["sign"]))
-        run.record(terms)
+        parts.append(terms)
     take_step(nets.opt_D)
     nets.D.requires_grad_(False)
-    sign = mean_of_processes({"sign": sum(signs) / len(signs)}, run.device)["sign"]
-    nets.values["sign"] += 0.05 * (sign - nets.values["sign"])
-    if step % 4 == 0:
-        nets.augment.adapt(nets.values["sign"], 4 * config.batch, config.ada_speed)
+    return parts
 
 
 def _generator_step(
@@ -172,8 +194,9 @@ def _generator_step(
     fakes: list[Fakes],
     distance: PerceptualDistance | None,
     warming: bool,
-) -> None:
-    config = run.config
+) -> list[Losses]:
+    """A step of G and the encoder; the terms of its shares."""
+    config, parts = run.config, []
     nets.opt_G.zero_grad(set_to_none=True)
     nets.opt_E.zero_grad(set_to_none=True)
     for share, part in zip(run.shares("G"), fakes, strict=True):
@@ -189,10 +212,11 @@ def _generator_step(
             picture = picture + config.face_weight * terms.get("face", 0.0)
             total = total + config.reconstruct * (picture + config.kl_weight * terms["kl"])
         (total / run.accumulate).backward()
-        run.record(terms)
+        parts.append(terms)
     take_step(nets.opt_G)
     if config.reconstruct > 0:
         take_step(nets.opt_E, largest_norm=1.0)
+    return parts
 
 
 def _picture_losses(

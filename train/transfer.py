@@ -33,7 +33,14 @@ from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, mean_of_processes, take_step
 from train.features import eyes_of
-from train.gan import discriminator_losses, open_run, path_length, save_sweep
+from train.gan import (
+    SIGN_INTERVAL,
+    discriminator_losses,
+    follow_sign,
+    open_run,
+    path_length,
+    save_sweep,
+)
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import hinge_d, hinge_g, logistic_d, logistic_g
 from train.metrics import Distance
@@ -111,15 +118,15 @@ def _discriminator_step(
             )
             total = terms["loss_D"] + r1_weight * terms.get("r1", 0.0)
             (total / run.accumulate).backward()
-            signs.append(float(terms["sign"]))
+            signs.append(terms["sign"])
             run.record(_labelled(terms, config.names[path]))
     take_step(nets.opt_D)
     _require_gradients(nets.trained_D, False)
-    sign = mean_of_processes({"sign": sum(signs) / len(signs)}, run.device)["sign"]
-    nets.values["sign"] += 0.05 * (sign - nets.values["sign"])
-    if config.ada_speed > 0:
-        nets.augment.adapt(nets.values["sign"], config.batch, config.ada_speed)
-        run.record({"ada_p": nets.augment.p})
+    if step % SIGN_INTERVAL == 0:
+        follow_sign(nets.values, torch.stack(signs).mean(), run.device)
+        if config.ada_speed > 0:
+            nets.augment.adapt(nets.values["sign"], SIGN_INTERVAL * config.batch, config.ada_speed)
+            run.record({"ada_p": nets.augment.p})
 
 
 def _generator_step(nets: Networks, run: Run, z: list[Content], distance: Distance) -> None:

@@ -20,7 +20,7 @@ Impl = Literal["auto", "ref", "cuda"]
 IMPLS = ("auto", "ref", "cuda")
 
 # Numbers in the picture from which on `auto` takes the kernel. Reasoned from memory traffic and
-# the cost of a launch, not measured: no GPU was at hand (docs/kernels.md).
+# the cost of a launch, not measured (docs/kernels.md).
 PAYS_FROM = {
     "bias_act": 1 << 16,
     "modulate": 1,  # small pictures have large weights

@@ -1,7 +1,7 @@
 """CUDA graphs: the hundred launches of drawing one face, recorded once and replayed as one.
 
 At a batch of one a GPU draws faster than Python can tell it what to do. Nothing here runs on a
-CPU. Written without a GPU at hand and not yet run on one (docs/kernels.md).
+CPU.
 """
 
 import logging

@@ -6,6 +6,7 @@ On a GPU all of them are one kernel (`impl`, see `engine.ops.bias_act`).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,17 @@ FIR_TAPS = (0.125, 0.375, 0.375, 0.125)
 
 def fir_kernel(gain: float = 1.0, *, like: torch.Tensor) -> torch.Tensor:
     """The separable 4x4 binomial filter, float [4, 4], summing to `gain`."""
-    taps = torch.tensor(FIR_TAPS, dtype=torch.float32, device=like.device)
-    return (torch.outer(taps, taps) * gain).to(like.dtype)
+    return _square(FIR_TAPS, gain, like.dtype, like.device)
+
+
+@lru_cache
+def _square(
+    taps: tuple[float, ...], gain: float, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    """The flipped outer product; kept, since sending it to a GPU means waiting for that."""
+    with torch.inference_mode(False):  # training takes it from here, too
+        line = torch.tensor(taps, dtype=torch.float64).flip(0)
+        return (torch.outer(line, line) * gain).to(device, dtype)
 
 
 def upfirdn2d(
@@ -80,9 +90,8 @@ def upfirdn2d_reference(
         for wanted, given in zip(size, (height, width), strict=True)
     )
     x = F.pad(x, (before, right, before, bottom))
-    line = torch.tensor(taps, dtype=x.dtype, device=x.device).flip(0)
-    weight = (torch.outer(line, line) * gain).expand(channels, 1, len(taps), len(taps))
-    return F.conv2d(x, weight, stride=down, groups=channels)
+    weight = _square(tuple(taps), gain, x.dtype, x.device)
+    return F.conv2d(x, weight.expand(channels, 1, -1, -1), stride=down, groups=channels)
 
 
 def blur(
