@@ -247,7 +247,7 @@ def test_directions_of_the_pack_go_first(packs):
     factor = torch.linalg.qr(torch.randn(CODE, CODE, generator=torch.Generator().manual_seed(2)))[0]
     add_to_base(packs, {DIRECTIONS_FILE: {"directions": factor}})
     found = read_base(load_pack(packs / "base"), RUNTIME).directions
-    torch.testing.assert_close(found, factor.half().float().T)
+    torch.testing.assert_close(torch.stack(found), factor.half().float().T)
     add_to_base(packs, {DIRECTIONS_FILE: {"directions": factor[:3]}})
     with pytest.raises(PackError, match=r"shape \[3, 16\]; \[16, 16\] is needed"):
         _ = read_base(load_pack(packs / "base"), RUNTIME).directions
