@@ -144,4 +144,23 @@ PRESETS = {
         ada_p=0.2,
         ema_images=400,
     ),
+    # The same at 256 px, as the embedded styles were made.
+    "gpu": TransferConfig(
+        path_from=128,
+        path_until=256,
+        code_space="z",
+        photo_share=1.0,
+        detail_share=0.9,
+        iterations=1000,
+        batch=8,
+        sim_weight=1.0,
+        sim_drop=1,
+        freeze_g=64,
+        r1_weight=0.1,
+        path_weight=0.0,
+        ada_p=0.2,
+        ema_images=2000,
+        sample_every=250,
+        choose_every=0,
+    ),
 }
