@@ -12,9 +12,10 @@ from engine.options import StylizeOptions
 from engine.pack import EMBEDDED_PACKS, load_pack
 from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
+from motion.pack import find_motion_pack, load_motion_pack
 
 TWO_PATHS = ("cartoon", "comic")
-STYLES = (*TWO_PATHS, "engraving", "look", "oil", "pencil", "studio_bw")
+STYLES = (*TWO_PATHS, "engraving", "oil", "pencil", "studio_bw")
 GREY = ("engraving", "pencil", "studio_bw")
 LARGEST_FILE, LARGEST_SUM = 16 * 2**20, 80 * 2**20
 
@@ -36,7 +37,10 @@ def portraits(shared, library):
 
 
 def test_what_ships():
-    assert {path.name for path in EMBEDDED_PACKS.iterdir() if path.is_dir()} == {"base", *STYLES}
+    shipped = {path.name for path in EMBEDDED_PACKS.iterdir() if path.is_dir()}
+    assert shipped == {"base", "motion", *STYLES}
+    assert find_motion_pack() == EMBEDDED_PACKS / "motion"
+    assert load_motion_pack(EMBEDDED_PACKS / "motion").card.training
     for name in ("base", *STYLES):
         pack = load_pack(EMBEDDED_PACKS / name)  # compares every hash
         assert pack.card.licence and pack.card.training
@@ -72,7 +76,7 @@ def test_style_differs_from_the_photo_and_between_attributes(name, library, port
         for attribute in stylizer.card.attributes
     ]
     source = stylizer.render(portraits[0], StylizeOptions(strength=0.0))
-    assert len(source) >= 128
+    assert len(source) >= 256
     for picture in pictures:
         assert np.abs(picture.astype(int) - source).mean() > 8
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 2

@@ -79,7 +79,13 @@ def test_it_can_be_stopped(weights, visitor: TabVisitor, photo, driving, stops: 
     assert visitor.prop("make", "interactive")
 
 
-def test_without_weights_it_says_what_to_do(visitor: TabVisitor, photo, driving):
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    """As if no motion pack was shipped."""
+    monkeypatch.setattr("motion.pack.search_folders", lambda: [tmp_path / "nowhere"])
+
+
+def test_without_weights_it_says_what_to_do(no_weights, visitor: TabVisitor, photo, driving):
     hint, button = has_weights()
     assert hint["visible"] and not button["interactive"]
     animated(visitor, photo, driving)
@@ -119,6 +125,8 @@ def test_endpoint_animates(weights, studio: Studio, cache, photo: Path, driving:
     assert probe(film).frames == COUNT and read_mark(film).source == GENERATED
 
 
-def test_endpoint_names_the_missing_weights(home, studio: Studio, cache, photo: Path, driving):
+def test_endpoint_names_the_missing_weights(
+    no_weights, home, studio: Studio, cache, photo: Path, driving
+):
     with pytest.raises(PackError, match="demo.doctor fetch"):
         animate(studio, str(photo), str(driving), "comic", AnimateOptions())
