@@ -1,5 +1,6 @@
 """What the page says in another language: nothing is left out of the table, nothing is lost."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -8,11 +9,15 @@ from types import SimpleNamespace
 import pytest
 from gradio.context import LocalContext
 from gradio.i18n import I18nData
+from PIL import Image
 
 from demo.studio import Studio
 from demo.tabs.train_runs import open_trainings
 from demo.ui import build_ui
 from demo.words import ASSETS, LANGUAGES, say, table, translations
+from engine.errors import ImageError, MediaError
+from engine.image import read_photo
+from motion.media.formats import identify
 
 NAMES = ("label", "info", "placeholder")
 MARKER = re.compile(r'__i18n__{"__type__": "translation_metadata", "key": ("(?:[^"\\]|\\.)*")}')
@@ -94,3 +99,38 @@ def test_messages_follow_the_browser():
     assert (
         said("zh-CN", "**2 of 3: click on the right eye.**") == "**第 2 步，共 3 步：请点击右眼。**"
     )
+
+
+def test_errors_about_files_follow_the_browser(tmp_path: Path):
+    """What the engine says of a visitor's files keeps no English words but their names."""
+    token = LocalContext.request.set(SimpleNamespace(headers={"accept-language": "zh-CN"}))
+    try:
+        for file, said in errors_about_files(tmp_path):
+            told = say(said)
+            rest = told.replace(file, "")
+            assert told != said and len(re.findall(r"\b[a-z]{4,}\b", rest)) == 0, told
+    finally:
+        LocalContext.request.reset(token)
+
+
+def errors_about_files(folder: Path):
+    """(name, message) of pictures and clips that are refused."""
+    whole = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(whole, "PNG")
+    for name, content in {
+        "empty.png": b"",
+        "letter.png": b"Dear Sir, this is no picture",
+        "half.png": whole.getvalue()[:60],
+    }.items():
+        (folder / name).write_bytes(content)
+        with pytest.raises(ImageError) as error:
+            read_photo(folder / name)
+        yield name, str(error.value)
+    (folder / "large.png").write_bytes(whole.getvalue())
+    with pytest.raises(ImageError) as error:
+        read_photo(folder / "large.png", max_megapixels=0.001)
+    yield "large.png", str(error.value)
+    for content in (b"", b"#EXTM3U\nfile:///etc/passwd", b"a letter", b"\0\1\2\3" * 8):
+        with pytest.raises(MediaError) as error:
+            identify(content, "clip.mp4")
+        yield "clip.mp4", str(error.value)
