@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.pack import EMBEDDED_PACKS, read_card
 from train.compare_inversions import main
 
 
@@ -21,7 +22,8 @@ def test_benchmark_runs(tmp_path, capsys):
     assert main(flags) == 0
     numbers = json.loads((out / "numbers.json").read_text())
     assert len(numbers["methods"]) == 7 and len(capsys.readouterr().out.splitlines()) == 8
-    assert Image.open(out / "sheet.png").size == (8 * 128, 2 * 128)
+    side = read_card(EMBEDDED_PACKS / "base").resolution
+    assert Image.open(out / "sheet.png").size == (8 * side, 2 * side)
 
 
 def test_missing_photos_are_explained(tmp_path, capsys):
