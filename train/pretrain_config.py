@@ -76,7 +76,7 @@ PRESETS = {
         face_weight=0.5,
         kl_weight=5e-5,
     ),
-    # The last of three rungs of the embedded base (docs/training.md): four minutes on an H100.
+    # The last of three rungs of the embedded base (docs/training.md): four minutes on an H200.
     "gpu": PretrainConfig(
         resolution=256,
         channel_base=6144,
