@@ -83,15 +83,7 @@ def layers_below(synthesis: SynthesisNetwork, resolution: int) -> list[nn.Parame
 
     FreezeG, FreezeD's counterpart: kept as they are, they draw the source's poses and shapes, while
     the rest learns lines, textures and colours of the new domain.
-
-    Raises:
-        OptionError: nothing would be left to train.
     """
-    if resolution > synthesis.resolution:
-        raise OptionError(
-            f"--freeze-g {resolution} keeps the whole generator of {synthesis.resolution} px: "
-            f"accepted are 0 to {synthesis.resolution}, try {synthesis.resolution // 4}"
-        )
     named = synthesis.named_parameters(prefix="synthesis")
     return [p for name, p in named if (block_resolution(name) or resolution) < resolution]
 

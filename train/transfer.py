@@ -15,7 +15,7 @@ up accordingly, as in StyleGAN2.
 UI2I-StyleGAN2 (Huang et al. 2021, Section III-A, `--preset ui2i`): StyleGAN2's own losses
 (non-saturating, R1, path length) with the mapping z -> w frozen; the pack hands features of the
 photo over. FreezeD (Mo et al. 2020) keeps the first blocks of D: `--freeze-d 3`.
-`--freeze-g 32` keeps G's layers below 32 px, and with them the shapes of the source.
+`--freeze-share 0.25` keeps G's layers below R/4, and with them the shapes of the source.
 
 The mapping stays frozen in both, because inference uses the base's: photo -> Z+ -> base mapping ->
 style. With `photos`, a part of the codes is drawn from the encoder's posterior of photographs

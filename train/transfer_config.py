@@ -51,7 +51,9 @@ class TransferConfig:
     path_weight: float = field(default=2.0, metadata={"help": "path length; 0 turns it off"})
     path_interval: int = field(default=8, metadata={"help": "steps between path length steps"})
     freeze_mapping: bool = field(default=True, metadata={"help": "keep z -> w as the base's"})
-    freeze_g: int = field(default=0, metadata={"help": "layers of G below this size kept"})
+    freeze_share: float = field(
+        default=0.0, metadata={"help": "layers of G below this share of its size kept (FreezeG)"}
+    )
     freeze_d: int = field(default=0, metadata={"help": "first blocks of D kept (FreezeD)"})
     ada_p: float = field(default=0.0, metadata={"help": "probability of augmentations at first"})
     ada_speed: float = field(default=0.0, metadata={"help": "images for p to go 0 -> 1; 0: fixed"})
@@ -68,6 +70,10 @@ class TransferConfig:
         """Refuse what cannot be trained."""
         if not 0 <= self.photo_share <= 1:
             raise OptionError(f"--photo-share {self.photo_share} is not within 0 and 1: try 0.5")
+        if not 0 <= self.freeze_share <= 1:
+            raise OptionError(
+                f"--freeze-share {self.freeze_share} is not within 0 and 1: 0.25 keeps shapes"
+            )
         if self.iterations < 1 or self.batch < 1 or self.accumulate < 1:
             raise OptionError(
                 f"--iterations {self.iterations}, --batch {self.batch} and --accumulate "
@@ -101,7 +107,7 @@ _KEEPS_SHAPES = TransferConfig(
     batch=4,
     sim_weight=1.0,
     sim_drop=1,
-    freeze_g=64,
+    freeze_share=0.25,
     r1_weight=0.1,
     path_weight=0.0,
     ada_p=0.2,

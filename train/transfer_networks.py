@@ -41,7 +41,8 @@ class Networks:
         part = self.G.synthesis if config.freeze_mapping else self.G
         lazy = config.path_interval if config.path_weight > 0 else 0
         part.requires_grad_(True)
-        for parameter in layers_below(self.G.synthesis, config.freeze_g):  # backward ends above
+        kept = round(config.freeze_share * self.G.resolution)
+        for parameter in layers_below(self.G.synthesis, kept):  # backward ends above
             parameter.requires_grad_(False)
         trained = [p for p in part.parameters() if p.requires_grad]
         self.opt_G = lazy_adam(trained, config.lr, lazy)

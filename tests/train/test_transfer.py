@@ -117,14 +117,14 @@ def test_freeze_d_keeps_the_first_blocks(config, tmp_path):
 
 def test_freeze_g_keeps_shapes_of_all_paths(config, tmp_path):
     more = {"attributes": "a,b", "path_from": 8, "path_until": 32}
-    config = dataclasses.replace(config, freeze_g=32, out=str(tmp_path), **more)
+    config = dataclasses.replace(config, freeze_share=0.5, out=str(tmp_path), **more)
     transfer.train(config)
     before = expand_paths(source_state(config), 2, 32)
     after = parts_of(tmp_path)["parts"]["G"]
     moved = [name for name in before if not torch.equal(after[name], before[name])]
     assert {block_resolution(name) for name in moved} == {32, 64}
-    with pytest.raises(OptionError, match="--freeze-g 128 keeps the whole generator of 64 px"):
-        transfer.train(dataclasses.replace(config, freeze_g=128))
+    with pytest.raises(OptionError, match="--freeze-share 2 is not within 0 and 1"):
+        dataclasses.replace(config, freeze_share=2)
 
 
 def test_paths_in_high_layers_become_a_style(config, folder, tmp_path):
