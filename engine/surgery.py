@@ -140,7 +140,8 @@ def blend_layers(
 
 def without_shared(state: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a style that are not its source's: what of it a pack has to hold."""
-    kept = {k: v for k, v in state.items() if k not in source or not _is_equal(v, source[k])}
+    own = {name: value.cpu() for name, value in source.items()}
+    kept = {k: v for k, v in state.items() if k not in own or not torch.equal(v.cpu(), own[k])}
     return kept or dict(state)  # a style that changed nothing stays a generator
 
 
@@ -166,10 +167,6 @@ def without_color(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return row.expand_as(value).clone()
 
     return {k: gray(v) if _TO_RGB.search(k) else v for k, v in state.items()}
-
-
-def _is_equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and bool(torch.equal(a.detach().cpu(), b.detach().cpu()))
 
 
 def _check_resolution(state: Mapping[str, Tensor], resolution: int) -> None:

@@ -19,14 +19,6 @@ CALLS_BEFORE = 3  # of each kind of step: they set libraries, kernels and optimi
 log = logging.getLogger(__name__)
 
 
-def make_capturable(optimizer: torch.optim.Adam, device: torch.device) -> None:
-    """Let steps of an optimizer be recorded: its learning rate becomes a number on the GPU."""
-    if has_graphs(device):
-        for group in optimizer.param_groups:
-            group["capturable"] = True
-            group["lr"] = torch.tensor(float(group["lr"]), device=device)
-
-
 def mean_of(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """The named numbers of a step, each the mean over the parts that have it; no gradients."""
     found: dict[str, list[Tensor]] = {}
@@ -46,11 +38,17 @@ class Captured:
     Args:
         function: the step; what it changes (weights, statistics) must stay where it is in memory.
         device: where it runs.
+        optimizers: that take a part in the step, once an earlier run's state is read; where steps
+            are recorded, their learning rates become numbers on the GPU.
         whole: whether a step is computed in one piece.
     """
 
     def __init__(
-        self, function: Callable[..., dict[str, Tensor]], device: torch.device, *, whole: bool
+        self,
+        function: Callable[..., dict[str, Tensor]],
+        device: torch.device,
+        *optimizers: torch.optim.Adam,
+        whole: bool,
     ) -> None:
         self.function = function
         self.records = has_graphs(device) and whole and num_processes() == 1
@@ -58,6 +56,9 @@ class Captured:
         if self.records:
             self._stream = torch.cuda.Stream(device)
             self._pool = torch.cuda.graph_pool_handle()
+            for group in (group for each in optimizers for group in each.param_groups):
+                group["capturable"] = True
+                group["lr"] = torch.tensor(float(group["lr"]), device=device)
 
     def __call__(self, *tensors: Tensor, **settings: Any) -> dict[str, Tensor]:
         """Take the step and return its numbers, tensors of no dimension."""

@@ -165,15 +165,19 @@ def rows_of(table: Path, *columns: str) -> list[dict[str, str]]:
 
 
 def attributes_of(folder: Path) -> dict[str, str]:
-    """File name -> attribute, "" if unknown; from data.csv inside a folder or FOLDER.csv beside it.
+    """File name -> attribute, "" if unknown; raises DataError as `known_of`."""
+    return {file: row.get("attribute") or "" for file, row in known_of(folder).items()}
+
+
+def known_of(folder: Path) -> dict[str, dict[str, str]]:
+    """File name -> what is known of it, from data.csv inside a folder or FOLDER.csv beside it.
 
     Raises:
         DataError: the table has no column `file`.
     """
     for table in (folder / "data.csv", folder.with_suffix(".csv")):
         if table.is_file():
-            rows = rows_of(table, "file")
-            return {Path(row["file"]).name: row.get("attribute") or "" for row in rows}
+            return {Path(row["file"]).name: row for row in rows_of(table, "file")}
     return {}
 
 

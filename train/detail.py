@@ -34,7 +34,7 @@ from engine.models.detail import (
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.models.stylegan2 import Generator
-from train.captured import Captured, make_capturable, mean_of
+from train.captured import Captured, mean_of
 from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
 from train.distributed import Share, join_processes, take_step
@@ -122,9 +122,7 @@ def train(config: DetailConfig) -> None:
         take_step(optimizer, LARGEST_GRADIENT)
         return mean_of(parts)
 
-    step = Captured(update, runtime.device, whole=run.accumulate == 1)
-    if step.records:
-        make_capturable(optimizer, runtime.device)
+    step = Captured(update, runtime.device, optimizer, whole=run.accumulate == 1)
     with run, autocast(runtime):
         for _ in run.steps():
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / config.images))

@@ -14,7 +14,6 @@ As directions act on every layer by itself they are finer than one w for all lay
 styles of a base share its codes they serve all of them. They go into the base pack, before SeFa's.
 """
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,7 +29,7 @@ from engine.latent import map_zplus
 from engine.pack import save_pack
 from engine.runtime import pick_runtime
 from train.config import run_recipe
-from train.data import ImageSet, as_float, load_images
+from train.data import ImageSet, as_float, known_of, load_images
 from train.encoder import posteriors
 from train.packs import load_source
 
@@ -91,18 +90,13 @@ def read_kinds(folder: str, photos: ImageSet) -> dict[str, Tensor]:
 
     Names that it knows too few photos of are left out.
     """
-    kinds = {}
-    for table in (Path(folder) / "data.csv", Path(folder).with_suffix(".csv")):
-        if table.is_file():
-            with table.open(newline="", encoding="utf-8-sig") as file:
-                rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-            for name, column, far, near in KINDS:
-                values = {far: 0.5, near: -0.5}
-                said = [(rows.get(f) or {}).get(column) or "" for f in photos.files]
-                y = torch.tensor([values.get(value, torch.nan) for value in said])
-                if min((y == 0.5).sum(), (y == -0.5).sum()) >= LEAST:
-                    kinds[name] = y
-            return kinds
+    kinds, known = {}, known_of(Path(folder))
+    for name, column, far, near in KINDS:
+        values = {far: 0.5, near: -0.5}
+        said = [known.get(file, {}).get(column) for file in photos.files]
+        y = torch.tensor([values.get(value, torch.nan) for value in said])
+        if min((y == 0.5).sum(), (y == -0.5).sum()) >= LEAST:
+            kinds[name] = y
     return kinds
 
 

@@ -1,12 +1,11 @@
 """What the adversarial recipes share: their run, random codes, D's losses, path length."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from engine.errors import OptionError
 from engine.models.discriminator import Discriminator
 from engine.models.stylegan2 import Generator, SynthesisNetwork
 from engine.surgery import block_resolution
@@ -112,10 +111,24 @@ def discriminator_losses(
     return losses | {name: score.detach() for name, score in scores.items()}
 
 
-def follow_sign(values: Values, sign: Tensor, device: torch.device) -> None:
-    """Let `values["sign"]` follow the mean `sign` of the real scores, over all processes."""
-    sign = mean_of_processes({"sign": float(sign)}, device)["sign"]
+class Augmented(Protocol):
+    """Networks whose discriminator sees augmented pictures."""
+
+    augment: Augment
+    values: Values
+
+
+def follow_sign(nets: Augmented, sign: Tensor, run: Run) -> None:
+    """Let `values["sign"]` follow the mean `sign` of the real scores, and the augmentation that.
+
+    To be called every SIGN_INTERVAL steps; the mean is over all processes.
+    """
+    config, values = run.config, nets.values
+    sign = mean_of_processes({"sign": float(sign)}, run.device)["sign"]
     values["sign"] += 0.2 * (sign - values["sign"])
+    if config.ada_speed > 0:
+        nets.augment.adapt(values["sign"], SIGN_INTERVAL * config.batch, config.ada_speed)
+    run.record({"ada_p": nets.augment.p})
 
 
 def discriminator_step(

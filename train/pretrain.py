@@ -65,8 +65,10 @@ def train(config: PretrainConfig) -> None:
         accumulate=config.accumulate,
         device=runtime.device,
     )
-    update = Captured(partial(_update, nets, run, distance), run.device, whole=run.accumulate == 1)
-    nets.prepare(update.records, runtime.device)
+    step_of = partial(_update, nets, run, distance)
+    optimizers = (nets.opt_G, nets.opt_D, nets.opt_E)
+    update = Captured(step_of, run.device, *optimizers, whole=run.accumulate == 1)
+    nets.augment.always = update.records  # a recorded step cannot choose to leave it out
     with run, autocast(runtime):
         for generator in run.steps():
             step = run.cur_nimg // config.batch
@@ -81,9 +83,7 @@ def train(config: PretrainConfig) -> None:
             terms = update(real, random, warming=warming, with_r1=with_r1)
             run.record(terms)
             if not warming and step % SIGN_INTERVAL == 0:
-                follow_sign(nets.values, terms["sign"], run.device)
-                images = SIGN_INTERVAL * config.batch
-                nets.augment.adapt(nets.values["sign"], images, config.ada_speed)
+                follow_sign(nets, terms["sign"], run)
             if config.path_weight > 0 and not warming and step % config.path_interval == 0:
                 _path_step(nets, run, random[: config.batch // 2])
 
@@ -92,7 +92,6 @@ def train(config: PretrainConfig) -> None:
             beta = ema_beta(config.batch, config.ema_images, run.cur_nimg)
             update_ema(nets.G_ema, nets.G, beta)
             update_ema(nets.E_ema, nets.E, beta)
-            run.record({"ada_p": nets.augment.p})
             if run.leads and run.due(config.sample_every):
                 _save_samples(nets, config, data, run)
     if config.pack and run.leads and not run.stopped:

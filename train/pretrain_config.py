@@ -1,6 +1,6 @@
 """Settings of train.pretrain, and combinations of them that were tried."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import OptionError
 
@@ -64,20 +64,15 @@ class PretrainConfig:
         return {r: min(max(base // r, 16), self.channel_max) for r in sizes}
 
 
+_WITH_ENCODER = PretrainConfig(
+    path_weight=0.0, reconstruct=4.0, encoder_lr=0.0015, face_weight=0.5, kl_weight=5e-5
+)
+
 PRESETS = {
-    "cpu": PretrainConfig(
-        batch=8,
-        lr=0.003,
-        r1_gamma=0.3,
-        path_weight=0.0,
-        reconstruct=4.0,
-        warmup=24_000,
-        encoder_lr=0.0015,
-        face_weight=0.5,
-        kl_weight=5e-5,
-    ),
+    "cpu": replace(_WITH_ENCODER, batch=8, lr=0.003, r1_gamma=0.3, warmup=24_000),
     # The last of three rungs of the embedded base (docs/training.md): four minutes on an H200.
-    "gpu": PretrainConfig(
+    "gpu": replace(
+        _WITH_ENCODER,
         resolution=256,
         channel_base=6144,
         discriminator_base=8192,
@@ -85,11 +80,6 @@ PRESETS = {
         batch=64,
         anneal=60_000,
         r1_gamma=0.5,
-        path_weight=0.0,
-        reconstruct=4.0,
-        encoder_lr=0.0015,
-        face_weight=0.5,
-        kl_weight=5e-5,
     ),
     "stylegan2": PretrainConfig(
         resolution=256,

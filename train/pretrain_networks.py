@@ -13,7 +13,6 @@ from engine.models.encoder import FeaturePyramidEncoder
 from engine.models.stylegan2 import Generator
 from engine.runtime import Runtime
 from train.augment import Augment
-from train.captured import make_capturable
 from train.encoder import narrow_encoder
 from train.loop import Values
 from train.packs import load_source
@@ -46,13 +45,6 @@ class Networks:
         self.opt_E = torch.optim.Adam(
             self.E.parameters(), config.encoder_lr, (0.9, 0.99), fused=True
         )
-
-    def prepare(self, records: bool, device: torch.device) -> None:
-        """Make steps fit to be recorded as CUDA graphs, once an earlier run's state is read."""
-        self.augment.always = records
-        if records:
-            for optimizer in (self.opt_G, self.opt_D, self.opt_E):
-                make_capturable(optimizer, device)
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained networks by the names they are saved under."""

@@ -123,10 +123,7 @@ def _discriminator_step(
     take_step(nets.opt_D)
     _require_gradients(nets.trained_D, False)
     if step % SIGN_INTERVAL == 0:
-        follow_sign(nets.values, torch.stack(signs).mean(), run.device)
-        if config.ada_speed > 0:
-            nets.augment.adapt(nets.values["sign"], SIGN_INTERVAL * config.batch, config.ada_speed)
-            run.record({"ada_p": nets.augment.p})
+        follow_sign(nets, torch.stack(signs).mean(), run)
 
 
 def _generator_step(nets: Networks, run: Run, z: list[Content], distance: Distance) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engine.errors import TrainingError
-from train.captured import Captured, make_capturable, mean_of
+from train.captured import Captured, mean_of
 from train.numbers import Numbers
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def test_on_a_cpu_a_step_is_called_as_it_is():
 
 def test_optimizers_stay_as_they_are_on_a_cpu():
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], 0.1, fused=True)
-    make_capturable(optimizer, CPU)
+    Captured(lambda: {}, CPU, optimizer, whole=True)
     assert optimizer.param_groups[0]["lr"] == 0.1 and not optimizer.param_groups[0]["capturable"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.captured import CALLS_BEFORE, Captured, make_capturable
+from train.captured import CALLS_BEFORE, Captured
 from train.loop import set_lr
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -23,9 +23,7 @@ def trained(records, steps=12):
         optimizer.step()
         return {"loss": loss}
 
-    captured = Captured(step, DEVICE, whole=records)
-    if captured.records:
-        make_capturable(optimizer, DEVICE)
+    captured = Captured(step, DEVICE, optimizer, whole=records)
     losses = []
     for i in range(steps):
         set_lr(optimizer, 0.1 / (1 + i))
