@@ -23,13 +23,15 @@ It starts from a style pack with an encoder (train.style_encoder, kept fixed) an
 all of BlendGAN's files; one that has them already is trained further, see train.oneshot.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from engine.card import BLEND_FILE, STYLE_ENCODER_FILE, STYLE_MAPPING_FILE
 from engine.models.blendgan import StyleEncoder
 from train.blend_config import PRESETS, BlendConfig
-from train.blend_networks import Networks, read_style_files
+from train.blend_networks import BlendedGenerator, Networks, read_style_files
 from train.codes import Codes, Content
 from train.config import run_recipe
 from train.data import ImageSet, as_float, batch_at, draw, load_images, seeded, sent
@@ -90,7 +92,7 @@ def fit(config: BlendConfig, source: Source, exemplars: ImageSet, recipe: str) -
                 watch.look(nets, run)
     if config.pack and run.leads and not run.stopped:
         record = {"recipe": recipe, "exemplars": len(exemplars), **run.record_of_run}
-        _save_pack(nets, config, source, codes, encoder, record)
+        save_blend(config, nets.average, source, codes, encoder, record)
 
 
 @torch.no_grad()
@@ -227,17 +229,23 @@ def _save_samples(
     run.save_samples(pictures, columns=NUM_SAMPLES)
 
 
-def _save_pack(
-    nets: Networks,
-    config: BlendConfig,
+def save_blend(
+    config: Any,
+    average: BlendedGenerator,
     source: Source,
     codes: Codes,
     encoder: StyleEncoder,
     record: dict[str, object],
 ) -> None:
-    """Write the style; the preview shows nobody's photograph in styles of nobody's drawing."""
+    """Write the style; the preview shows nobody's photograph in styles of nobody's drawing.
+
+    Args:
+        config: seed, pack, title and mix_layer, which the style begins with.
+        average: what the pack draws with, and `encoder` what it reads styles with.
+        source: the base; `codes` draws nobody's face.
+        record: how it was trained.
+    """
     generator = torch.Generator().manual_seed(config.seed)
-    average = nets.average
     with torch.no_grad():
         z = torch.randn(4, source.G.mapping.z_dim, generator=generator)
         ws = codes.nobody("", 4, generator)

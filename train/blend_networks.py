@@ -84,15 +84,7 @@ class Networks:
     def __init__(self, config: Settings, source: Source, files: Mapping[str, State], to: Runtime):
         """Start from the base, where the style's files do not say otherwise."""
         mapping = source.G.mapping
-        shared = {k: v.cpu() for k, v in source.G.state_dict().items()}
-        G = generator_from_state(with_shared(files[GENERATOR_FILE], shared))
-        if STYLE_MAPPING_FILE in files:
-            style_mapping = mapping_from_state(files[STYLE_MAPPING_FILE])
-        else:
-            style_mapping = copy.deepcopy(mapping).cpu()
-        shares = files.get(BLEND_FILE, {}).get("face_weights")
-        shares = torch.full((G.num_ws,), config.face_share) if shares is None else shares.float()
-        self.blended = BlendedGenerator(G, style_mapping, shares).to(to.device)
+        self.blended = blended_of(source, files, config.face_share).to(to.device)
         self.blended.G.synthesis.requires_grad_(True)
         self.blended.style_mapping.requires_grad_(True)
         self.average = copy.deepcopy(self.blended).requires_grad_(False)
@@ -126,6 +118,23 @@ class Networks:
         """Everything that resuming needs."""
         networks = {"blended": self.blended, "average": self.average, "D": self.D}
         return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D, "values": self.values}
+
+
+def blended_of(source: Source, files: Mapping[str, State], face_share: float) -> BlendedGenerator:
+    """The generator, on the CPU: what a style's files do not say starts as the base's.
+
+    Args:
+        face_share: of the face in all layers, where the files have no shares yet.
+    """
+    shared = {k: v.cpu() for k, v in source.G.state_dict().items()}
+    G = generator_from_state(with_shared(files[GENERATOR_FILE], shared))
+    if STYLE_MAPPING_FILE in files:
+        style_mapping = mapping_from_state(files[STYLE_MAPPING_FILE])
+    else:
+        style_mapping = copy.deepcopy(source.G.mapping).cpu()
+    shares = files.get(BLEND_FILE, {}).get("face_weights")
+    shares = torch.full((G.num_ws,), face_share) if shares is None else shares.float()
+    return BlendedGenerator(G, style_mapping, shares)
 
 
 def read_style_files(folder: str, source: Source) -> tuple[StyleEncoder, dict[str, State]]:
