@@ -31,6 +31,9 @@ class EncoderConfig:
     face_weight: float = field(default=0.0, metadata={"help": "l2, LPIPS on eyes to mouth"})
     loss_size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
     init: str = field(default="pack", metadata={"help": "pack, narrow or full"})
+    imitate: int = field(
+        default=0, metadata={"help": "first images, to learn the codes of the pack's encoder alone"}
+    )
     input_size: int = field(default=64, metadata={"help": "side of a new encoder's input"})
     sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
     ema_images: float = field(default=10_000, metadata={"help": "half-life of the average"})

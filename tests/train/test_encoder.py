@@ -1,6 +1,7 @@
 """train.encoder: every space and optimizer resumes exactly and ends in a pack that encodes."""
 
 import dataclasses
+import json
 import os
 import signal
 
@@ -14,6 +15,7 @@ from engine.pack import load_pack
 from engine.runtime import pick_runtime
 from tests.train.test_recipes import assert_same_state, parts_of
 from train import encoder
+from train.data import as_float, load_images
 from train.encoder_config import PRESETS, EncoderConfig
 from train.packs import load_source
 from train.ranger import Ranger
@@ -99,6 +101,24 @@ def test_other_encoders_of_the_base_stay(config, folder, tmp_path):
     assert encoder.new_encoder(again, source).training
 
 
+@pytest.mark.parametrize("space", ["w+", "w"])
+def test_an_encoder_learns_codes_of_the_first_one_without_pictures(config, tmp_path, space):
+    config = dataclasses.replace(config, space=space, epochs=6, imitate=10**6, ema_images=1)
+    source = load_source(config.base)
+    photos = as_float(load_images(config.data, 64).images)
+
+    def distance(E):
+        with torch.no_grad():
+            return encoder.imitation_loss(E.eval(), source, photos, space).item()
+
+    torch.manual_seed(0)
+    before = distance(encoder.new_encoder(config, source))
+    encoder.train(dataclasses.replace(config, out=str(tmp_path)))
+    assert distance(load_source(config.base).encoder_into(space)) < 0.7 * before
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").open()]
+    assert "codes" in lines[-1] and "l2" not in lines[-1]
+
+
 def test_presets_are_the_published_ones():
     psp = PRESETS["psp"]
     weights = (psp.l2_weight, psp.perceptual_weight, psp.identity_weight, psp.w_norm_weight)
@@ -121,6 +141,9 @@ def test_bad_settings_are_refused(config, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(packed), "encoder_into", lambda self, space: None)
             encoder.new_encoder(variational, packed)
+    bare = dataclasses.replace(load_source(config.base), E=None)
+    with pytest.raises(OptionError, match="has no encoder to imitate: leave --imitate out"):
+        encoder._own_encoder(bare)
 
 
 def test_ranger_is_radam_pulled_back():
