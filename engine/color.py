@@ -5,6 +5,9 @@ import numpy as np
 
 # Flat art must not turn into noise, nor a rich photo into flat grey.
 LEAST_GAIN, MOST_GAIN = 0.5, 2.0
+# Of surroundings: lightness follows with care, colours may vanish but must not glare.
+LIGHTNESS_GAIN, CHROMA_GAIN = (0.7, 1.15), (0.0, 1.1)
+STRIP = 512  # rows at once, so that a large photo takes little memory
 SKIN_SPREAD = np.array([30.0, 12.0, 15.0])  # of L, a, b over one face: light and shade are skin too
 
 
@@ -29,6 +32,30 @@ def recolor(rgb: np.ndarray, colors: np.ndarray) -> np.ndarray:
     gain = np.clip(wanted_deviation / np.maximum(found_deviation, 1e-3), LEAST_GAIN, MOST_GAIN)
     lab = (to_lab(rgb) - found_mean) * gain + wanted_mean
     return _to_rgb(lab)
+
+
+def toned(rgb: np.ndarray, colors: np.ndarray, share: float) -> np.ndarray:
+    """Change all of uint8 rgb [H, W, 3] as a drawing changed the photo under it.
+
+    A grey drawing makes a grey picture, a bright one a bright picture. For what surrounds a
+    drawing, which else looks cut out of another picture.
+
+    Args:
+        colors: what `compare` returned of the drawing and of the photo under it.
+        share: how far, 0 to 1.
+    """
+    (drawn_mean, drawn_deviation), (photo_mean, photo_deviation) = colors
+    low, high = np.array([LIGHTNESS_GAIN, CHROMA_GAIN, CHROMA_GAIN]).T
+    gain = np.clip(drawn_deviation / np.maximum(photo_deviation, 1e-3), low, high)
+    scale, offset = np.array([100 / 255, 1, 1]), np.array([0, -128, -128])  # of OpenCV's bytes
+    lab = np.arange(256)[:, None] * scale + offset
+    lab = lab + share * ((lab - photo_mean) * gain + drawn_mean - lab)
+    table = np.rint(np.clip((lab - offset) / scale, 0, 255)).astype(np.uint8)[None]
+    out = np.empty_like(rgb)
+    for top in range(0, len(rgb), STRIP):
+        rows = cv2.cvtColor(rgb[top : top + STRIP], cv2.COLOR_RGB2LAB)
+        out[top : top + STRIP] = cv2.cvtColor(cv2.LUT(rows, table), cv2.COLOR_LAB2RGB)
+    return out
 
 
 def skin_region(size: int) -> np.ndarray:

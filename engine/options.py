@@ -84,6 +84,13 @@ class StylizeOptions(Options):
     whole_photo: bool = option(
         True, "Whole photo", "paste the faces back into the photo; off: only the square crop"
     )
+    surroundings: float = option(
+        0.0,
+        "Surroundings",
+        "how far the rest of a whole photo takes on the tones of the drawing, as grey around a "
+        "pencil drawing; 0 leaves it as it is",
+        **SHARE,
+    )
     color: str = option(
         "style",
         "Colour",

@@ -8,7 +8,6 @@ visitors never see each other's picture, and one stylizer serves all threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.align import paste
 from engine.base import Base
+from engine.compose import composed, placed_by
 from engine.detect import Detector, Face, LooksAgain, choose_detector
 from engine.distance import picture_distance
 from engine.errors import Cancelled, ImageError, StylizeError
@@ -179,16 +178,17 @@ class Stylizer:
         crops: Sequence[np.ndarray],
         options: StylizeOptions | None = None,
     ) -> np.ndarray:
-        """Return the photo with the rendered crops [R, R, 3] at the places of their portraits."""
+        """Return the photo with the rendered crops [R, R, 3] at the places of their portraits.
+
+        What surrounds them takes on their tones as far as `options.surroundings` says.
+        """
         options = options or self.card.options()
-        picture = rgb
+        placed = []
         for portrait, crop in zip(portraits, crops, strict=True):
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
-            crop = portrait.recolored(crop, "skin") if options.color == "skin" else crop
-            to_crop = portrait.face.photo_to(len(crop))
-            picture = paste(picture, crop, to_crop, match_color=options.color == "keep")
-        return _finished(picture, rgb, options)
+            placed.append(placed_by(portrait, crop, options))
+        return composed(rgb, placed, options)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
@@ -210,14 +210,13 @@ class Stylizer:
         options = options or self.card.options()
         faces = self.detect(rgb) if faces is None else faces
         chosen = [faces[index] for index in options.select(len(faces))]
-        whole = replace(options, output_size=0, ai_label=False)
-        picture = rgb
+        placed = []
         for portrait in self._portraits(rgb, chosen, should_stop):
             crop = self.render(portrait, options, should_stop, style_ws)
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
-            picture = self.paste(picture, [portrait], [crop], whole)
-        return _finished(picture, rgb, options)
+            placed.append(placed_by(portrait, crop, options))
+        return composed(rgb, placed, options)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None
@@ -269,12 +268,6 @@ class Stylizer:
             x = to_tensor(pictures).to(self.runtime.device)
             rows = [self._distance(x[i : i + 1].expand_as(x), x) for i in range(len(x))]
             return int(torch.stack(rows).float().mean(dim=1).argmin())
-
-
-def _finished(picture: np.ndarray, rgb: np.ndarray, options: StylizeOptions) -> np.ndarray:
-    """A picture in its final size and labelled; a copy of the photo where nothing was drawn."""
-    is_drawn = picture is not rgb
-    return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
 
 
 @lru_cache(maxsize=4)

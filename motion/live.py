@@ -90,10 +90,11 @@ def draw_live(
     """Draw one face of a frame uint8 [H, W, 3]: the frame with it, or the crop [R, R, 3].
 
     The student of the style draws as its card says: one picture, its own attribute and strength.
+    Surroundings stay as they are: their tones would tremble.
     """
     settings, defaults = settings or LiveSettings(), stylizer.card.options()
     if student_of(stylizer.style) is None or not len(face.landmarks):
-        options = replace(defaults, whole_photo=settings.whole_photo, samples=1)
+        options = replace(defaults, whole_photo=settings.whole_photo, samples=1, surroundings=0.0)
         return _by_the_full_path(stylizer, rgb, face, options)
     size = stylizer.card.resolution
     matrix = quad_to_matrix(face_quad(face.landmarks), size)

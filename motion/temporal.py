@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import color
-from engine.align import compare_colors
 from engine.errors import Cancelled, OptionError
 from engine.finish import finished
 from engine.image import resize
@@ -129,6 +128,7 @@ class Stabilizer:
         self._watched: Mapping[str, Any] = {}  # the state of the watch after it
         self._scene = self._scene_length = 0  # number of the scene, its frames
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
+        self._tones: np.ndarray | None = None  # of the surroundings, as `color.toned` takes them
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
     def push(self, frame: Frame) -> list[StylizedFrame]:
@@ -152,6 +152,7 @@ class Stabilizer:
         """Return the frames still held: the video, or a scene of it, is over."""
         done = self._advance(0, 1)
         self._persons, self._scene_length, self._last = {}, 0, ()
+        self._tones = None
         return done
 
     def snapshot(self) -> dict[str, Any]:
@@ -170,6 +171,7 @@ class Stabilizer:
                 "watch": self._watched,
                 "persons": {str(k): person.snapshot() for k, person in self._persons.items()},
                 **kept_faces(placed | self._awaited),
+                "tones": {} if self._tones is None else {"mean": self._tones},
                 "last": {str(i): picture for i, picture in enumerate(self._last)},
             }
         )
@@ -185,6 +187,7 @@ class Stabilizer:
             int(k): Person.restored(person, self.temporal, self._most_held)
             for k, person in state.get("persons", {}).items()
         }
+        self._tones = state.get("tones", {}).get("mean")
         self._held, self._last = [], tuple(state.get("last", {}).values())
         self._awaited = restored_faces(state, self.stylizer)
 
@@ -275,26 +278,22 @@ class Stabilizer:
         self, held: _Held, crops: Mapping[tuple[int, int], tuple[Portrait, np.ndarray]]
     ) -> StylizedFrame:
         """Paste the faces of one frame, and carry on what the frame before it showed."""
-        frame, picture = held.frame, held.frame.rgb
-        for number in held.portraits:
-            picture = self._pasted(picture, frame, number, *crops[frame.index, number])
+        frame, rgb, time = held.frame, held.frame.rgb, float(held.frame.time)
+        placed = [(self._persons[n], self._look(n), *crops[frame.index, n]) for n in held.portraits]
+        picture = self._toned(rgb, [one.tones(rgb, time, *drawing) for one, *drawing in placed])
+        for person, *drawing in placed:
+            picture = person.pasted(picture, rgb, time, *drawing)
         share = self.temporal.steadiness * self.temporal.carry
         if share and self._last and held.portraits:
-            picture = carried(frame.rgb, picture, *self._last, share)
-        self._last = (frame.rgb, picture)
+            picture = carried(rgb, picture, *self._last, share)
+        self._last = (rgb, picture)
         rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
         alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
         return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(held.portraits))
 
-    def _pasted(
-        self, picture: np.ndarray, frame: Frame, number: int, portrait: Portrait, crop: np.ndarray
-    ) -> np.ndarray:
-        """Put one person into the picture; colours are compared with the untouched frame."""
-        look, time = self._look(number), float(frame.time)
-        options = replace(look.options, samples=1, output_size=0, ai_label=False)
-        if options.color == "keep":
-            colors = compare_colors(frame.rgb, crop, portrait.face.photo_to(len(crop)))
-            if colors is not None:
-                crop = color.recolor(crop, self._persons[number].colored(time, colors))
-            options = replace(options, color="style")
-        return look.stylizer.paste(picture, [portrait], [crop], options)
+    def _toned(self, rgb: np.ndarray, found: Sequence[np.ndarray | None]) -> np.ndarray:
+        """The frame in the tones of its drawings; where a scene has no face, in those of before."""
+        seen, share = [tones for tones in found if tones is not None], self.options.surroundings
+        if seen and share:
+            self._tones = np.mean(seen, axis=0)
+        return rgb if self._tones is None else color.toned(rgb, self._tones, share)

@@ -6,7 +6,7 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color", "engine.finish"),
+    *("engine.align", "engine.warp", "engine.color", "engine.finish", "engine.compose"),
     *("engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
@@ -30,6 +30,9 @@ MAY_IMPORT = {
     "engine.distance": ("engine.errors",),
     "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
     "engine.finish": ("engine.image", "engine.options"),
+    "engine.compose": (
+        *("engine.align", "engine.color", "engine.finish", "engine.options", "engine.portraits"),
+    ),
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors", "engine.runtime"),
     "engine.models": ("engine.models", "engine.ops", "engine.errors"),

@@ -226,6 +226,8 @@ def _save_pack(
         preview=preview_of(torch.cat(pictures)),
         method=config.method,
         swap_resolution=config.swap_resolution or None,
+        # A grey head in a coloured photo looks cut out.
+        defaults={"surroundings": 1.0} if all(part.is_gray for part in sets) else {},
     )
 
 

@@ -92,7 +92,8 @@ class ImageTab(SharingTab):
 
     def _style_controls(self) -> dict[str, gr.components.Component]:
         """The controls of the options a style has defaults for."""
-        names = ("strength", "likeness", "whole_photo", "color", "truncation_psi", "samples")
+        names = ("strength", "likeness", "whole_photo", "surroundings", "color")
+        names += ("truncation_psi", "samples")
         return {name: getattr(self.parts, name) for name in names}
 
     def choose_style(self, event: gr.SelectData) -> Updates:

@@ -43,6 +43,7 @@ class Parts:
     likeness: gr.Slider
     attribute: gr.Radio
     whole_photo: gr.Radio
+    surroundings: gr.Slider
     color: gr.Radio
     truncation_psi: gr.Slider
     samples: gr.Slider
@@ -72,8 +73,8 @@ class Parts:
     def inputs(self) -> set[gr.components.Component]:
         """What a drawing depends on."""
         names = ("visit", "style", "sample", "photo", "strength", "likeness", "attribute")
-        more = ("whole_photo", "color", "truncation_psi", "samples", "ai_label", "seed")
-        own = {getattr(self, name) for name in (*names, *more)}
+        more = ("whole_photo", "surroundings", "color", "truncation_psi", "samples", "ai_label")
+        own = {getattr(self, name) for name in (*names, *more, "seed")}
         return own | self.people.inputs | set(self.edits)
 
     @property
@@ -116,6 +117,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
             "color": option_control("color", value=defaults.color),
         }
         with gr.Accordion("Fine tuning", open=False):
+            parts["surroundings"] = option_control("surroundings", value=defaults.surroundings)
             parts["truncation_psi"] = option_control(
                 "truncation_psi", value=defaults.truncation_psi
             )

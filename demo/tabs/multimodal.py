@@ -64,7 +64,7 @@ class MultimodalTab(SharingTab):
         p.mix_layer.input(lambda layer: layer, p.mix_layer, p.layers, **LIGHT)
         p.mix_layer.input(self.draw, **quick)
         p.dice.click(roll, None, p.seed, **LIGHT).then(self.draw, **quick)
-        of_style = [p.style, p.attribute, p.layers, p.mix_layer]
+        of_style = [p.style, p.attribute, p.surroundings, p.layers, p.mix_layer]
         chosen = p.styles.select(self.choose_style, p.mix_layer, of_style, **LIGHT)
         chosen.then(self.draw, **quick)
         p.faces.select(choose_face, None, p.face, **LIGHT).then(self.draw, **quick)
@@ -89,6 +89,7 @@ class MultimodalTab(SharingTab):
         return [
             card.name,
             attribute_control(card.attributes),
+            card.options().surroundings,
             gr.update(choices=layer_choices(card), value=layer),
             layer_control(card, value=layer, label=say("or any layer")),
         ]

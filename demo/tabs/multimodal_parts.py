@@ -26,8 +26,8 @@ FIRST_LAYER = 3
 EMPTY = ("Many looks of one photo", "Keep the ones you like, vary around one, walk between two.")
 WELCOME = "Choose a photo: its variations appear by themselves."
 NAMES = (
-    *("strength", "likeness", "color", "whole_photo", "mix_layer", "style_psi", "variation_center"),
-    "ai_label",
+    *("strength", "likeness", "color", "whole_photo", "surroundings", "mix_layer", "style_psi"),
+    *("variation_center", "ai_label"),
 )
 
 
@@ -58,6 +58,7 @@ class Parts:
     attribute: gr.Radio
     color: gr.Radio
     whole_photo: gr.Radio
+    surroundings: gr.Slider
     variation_center: gr.Radio
     strength: gr.Slider
     likeness: gr.Slider
@@ -165,6 +166,7 @@ def _settings(card: Card) -> Found:
             for name in (
                 "color",
                 "whole_photo",
+                "surroundings",
                 "variation_center",
                 "strength",
                 "likeness",

@@ -76,7 +76,8 @@ class ReferenceTab(SharingTab):
             getattr(p, name).input(self.draw, **quick)
         for control in (p.method, p.effort):
             control.input(self.draw, **opening)
-        of_style = [p.style, p.attribute, p.amount, p.method, p.oneshot, p.learn]
+        of_style = [p.style, p.attribute, p.amount, p.surroundings, p.method]
+        of_style += [p.oneshot, p.learn]
         p.styles.select(self.choose_style, None, of_style, **LIGHT).then(self.draw, **opening)
         p.stop.click(self.stops.stop, None, None, **LIGHT)
 
@@ -84,8 +85,8 @@ class ReferenceTab(SharingTab):
         """Take the style clicked on, its variants, its layers, and how it reads references."""
         card = self.studio.card(self.studio.names()[event.index])
         controls = (attribute_control(card.attributes), amount_control(card))
-        learning = oneshot_controls(card, can_train=self.can_train)
-        return [card.name, *controls, method_control(card), *learning]
+        controls += (card.options().surroundings, method_control(card))
+        return [card.name, *controls, *oneshot_controls(card, can_train=self.can_train)]
 
     def draw(
         self,

@@ -30,7 +30,8 @@ EMPTY = (
 )
 NO_REFERENCE = "Now choose a reference: a painting, a drawing, any portrait."
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
-NAMES = ("color", "whole_photo", "strength", "likeness", "truncation_psi", "ai_label")
+NAMES = ("color", "whole_photo", "surroundings", "strength", "likeness", "truncation_psi")
+NAMES += ("ai_label",)
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
 ABOUT_ONESHOT = "A look unlike those it knows? It can be learned from this one picture, in minutes."
 NO_ONESHOT = (
@@ -79,6 +80,7 @@ class Parts:
     attribute: gr.Radio
     color: gr.Radio
     whole_photo: gr.Radio
+    surroundings: gr.Slider
     strength: gr.Slider
     likeness: gr.Slider
     truncation_psi: gr.Slider

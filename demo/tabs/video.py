@@ -75,7 +75,7 @@ class VideoTab:
         p.preview.click(self.preview, **filming)
         p.make.click(self.film, **filming)
         p.stop.click(self.stops.stop, None, None, **LIGHT)
-        of_style = [p.style, p.attribute, p.wishes, p.person_style]
+        of_style = [p.style, p.attribute, p.surroundings, p.wishes, p.person_style]
         p.styles.select(self.choose_style, None, of_style, **LIGHT)
         choosing = [p.people, p.wishes]
         p.faces.select(choose_person, choosing, [p.person, p.person_style], **LIGHT)
@@ -84,10 +84,11 @@ class VideoTab:
 
     def choose_style(self, event: gr.SelectData) -> list[Any]:
         """Take the style clicked on, and what can be drawn together with it."""
-        name = self.studio.names()[event.index]
-        choices = [AS_ALL, ALONE, *self.studio.companions(name)]
+        card = self.studio.card(self.studio.names()[event.index])
+        choices = [AS_ALL, ALONE, *self.studio.companions(card.name)]
         dropdown = gr.update(choices=choices, value=AS_ALL)
-        return [name, attribute_control(self.studio.card(name).attributes), {}, dropdown]
+        surroundings = card.options().surroundings
+        return [card.name, attribute_control(card.attributes), surroundings, {}, dropdown]
 
     def open(self, values: Updates) -> Iterator[Updates]:
         """Look at a new clip: facts at once, then the people, then how long a film takes."""

@@ -18,7 +18,8 @@ EMPTY = ("Your film appears here", "Choose a clip, try one second, then make the
 WELCOME = "Choose a clip with people in it, or record one."
 # Gradio forgets a state this long after its last change, and a film may take an hour.
 REEL_SECONDS = 3 * 3600
-STYLE_NAMES = ("strength", "likeness", "color", "truncation_psi", "variation", "ai_label")
+STYLE_NAMES = ("strength", "likeness", "color", "surroundings", "truncation_psi", "variation")
+STYLE_NAMES += ("ai_label",)
 TEMPORAL_NAMES = tuple(TemporalOptions.describe())
 AS_ALL, ALONE = "As the others", "Not drawn"
 
@@ -47,6 +48,7 @@ class Parts:
     likeness: gr.Slider
     attribute: gr.Radio
     color: gr.Radio
+    surroundings: gr.Slider
     truncation_psi: gr.Slider
     variation: gr.Number
     ai_label: gr.Checkbox
@@ -216,7 +218,7 @@ def _settings(studio: Studio) -> Found:
         with gr.Accordion("Fine tuning", open=False):
             for name in TEMPORAL_NAMES[1:]:
                 parts[name] = option_control(name, TemporalOptions)
-            for name in STYLE_NAMES[2:]:
+            for name in STYLE_NAMES[3:]:
                 parts[name] = option_control(name, value=getattr(defaults, name))
     return parts
 

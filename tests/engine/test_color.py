@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.color import match_color
+from engine.color import compare, match_color, toned
 
 
 def noise(mean: list[int], deviation: float, seed: int = 0) -> np.ndarray:
@@ -36,3 +36,31 @@ def test_flat_colour_is_not_amplified():
     flat[0, 0] = 102
     matched = match_color(flat, flat, noise([100, 100, 100], 40), np.ones((32, 32)))
     assert np.ptp(matched) < 20
+
+
+def test_surroundings_of_a_grey_drawing_become_grey():
+    photo, weight = noise([180, 90, 60], 30), np.ones((32, 32))
+    drawn = np.repeat(photo.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
+    colors = compare(drawn, photo, weight)
+    rest = noise([60, 140, 220], 40)
+    gray = toned(rest, colors, 1.0).astype(int)
+    assert (gray.max(-1) - gray.min(-1)).max() <= 4
+    half = toned(rest, colors, 0.5).astype(int)
+    spread = [(x.max(-1) - x.min(-1)).mean() for x in (rest.astype(int), half, gray)]
+    assert spread[0] > 1.5 * spread[1] > 3 * spread[2]
+
+
+def test_surroundings_get_as_much_brighter_as_the_face():
+    photo, weight = noise([100, 100, 100], 10), np.ones((32, 32))
+    drawn = (photo + 60).astype(np.uint8)
+    rest = np.full((700, 4, 3), 120, np.uint8)  # more rows than are changed at once
+    found = toned(rest, compare(drawn, photo, weight), 1.0)
+    assert found.shape == rest.shape and (np.abs(found.astype(int) - 180) < 8).all()
+
+
+def test_an_unchanged_face_leaves_its_surroundings():
+    photo, weight = noise([120, 90, 60], 20), np.ones((32, 32))
+    rest = noise([60, 120, 160], 30)
+    same = toned(rest, compare(photo, photo, weight), 1.0)
+    difference = np.abs(same.astype(int) - rest)
+    assert difference.mean() < 1 and np.quantile(difference, 0.95) <= 4, "8 bits of L, a, b"

@@ -98,25 +98,6 @@ def test_only_pictures_are_stylized(stylizer, rgb):
         stylizer(rgb)
 
 
-def test_forty_faces_one_at_a_time(library, monkeypatch):
-    crowd = tuple(face(40 + 70 * (i % 8), 40 + 70 * (i // 8)) for i in range(40))
-    stylizer = Stylizer.load("cartoon", library, RUNTIME, FixedFaces(crowd))
-    rgb = np.full((400, 640, 3), 90, np.uint8)
-    alive, most = [0], [0]
-    real = Stylizer.paste
-
-    def counting(self, *arguments):
-        most[0] = max(most[0], len(arguments[1]))
-        alive[0] += len(arguments[1])
-        return real(self, *arguments)
-
-    monkeypatch.setattr(Stylizer, "paste", counting)
-    picture = stylizer(rgb)
-    assert alive[0] == 40 and most[0] == 1
-    changed = (picture != rgb).any(-1)
-    assert all(changed[int(40 + 70 * (i // 8)), 40 + 70 * (i % 8)] for i in range(40))
-
-
 def test_selected_faces_only(library):
     two = (face(32, 48, 8), face(96, 48, 8))
     stylizer = Stylizer.load("cartoon", library, RUNTIME, FixedFaces(two))

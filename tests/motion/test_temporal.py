@@ -79,10 +79,10 @@ def test_no_more_frames_are_held_than_looked_ahead(stylizer):
     assert len(several.flush()) == 6
 
 
-@pytest.mark.parametrize("color", ["style", "keep"])
-def test_without_steadiness_frames_are_those_of_the_stylizer(stylizer, color):
+@pytest.mark.parametrize("more", [{}, {"color": "keep"}, {"surroundings": 0.8}])
+def test_without_steadiness_frames_are_those_of_the_stylizer(stylizer, more):
     frames, faces = clip(4), [[face(60 + i)] for i in range(4)]
-    options = StylizeOptions(color=color, attribute="first")
+    options = StylizeOptions(attribute="first", **more)
     done = drawn(stylizer, frames, faces, options, PLAIN)
     for frame, found, stylized in zip(frames, faces, done, strict=True):
         plain = stylizer(frame.rgb, options, faces=found)
@@ -118,6 +118,17 @@ def test_a_frame_without_a_face_passes_through(stylizer):
     done = drawn(stylizer, frames, [[face()]] * 3 + [[]] * 3)
     assert [d.faces for d in done] == [(0,)] * 3 + [()] * 3
     assert all(is_untouched(d, f) for d, f in zip(done[3:], frames[3:], strict=True))
+
+
+def test_surroundings_stay_toned_where_a_scene_has_no_face(stylizer):
+    frames, options = clip(6), StylizeOptions(surroundings=1.0)
+    done = drawn(stylizer, frames, [[face()]] * 3 + [[]] * 3, options)
+    assert [d.faces for d in done] == [(0,)] * 3 + [()] * 3
+    corner = np.s_[-8:, -8:]
+    before, after = (
+        done[i].frame.rgb[corner].mean() - frames[i].rgb[corner].mean() for i in (2, 3)
+    )
+    assert abs(before) > 2 and abs(after - before) < abs(before) / 4, "colours do not flash"
 
 
 def test_a_face_lost_for_two_frames_is_bridged(stylizer):
@@ -166,11 +177,12 @@ def test_faces_to_draw_are_chosen_by_track(stylizer, chosen, shown):
 
 @pytest.mark.parametrize("temporal", [QUICK, TemporalOptions(look_ahead=0)])
 @pytest.mark.parametrize("stopped_after", [3, 7, 10])
-def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after):
+@pytest.mark.parametrize("options", [{"color": "keep"}, {"surroundings": 1.0}])
+def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after, options):
     frames = clip(12)
     faces = [[face(60 + i), face(110, 60, 7)] for i in range(12)]
     faces[6] = faces[6][:1]
-    options = StylizeOptions(color="keep")
+    options = StylizeOptions(**options)
     whole = drawn(stylizer, frames, faces, options, temporal)
 
     stylizer._detector.faces = list(faces)
