@@ -139,10 +139,17 @@ def blend_layers(
 
 
 def without_shared(state: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a style that are not its source's: what of it a pack has to hold."""
-    own = {name: value.cpu() for name, value in source.items()}
-    kept = {k: v for k, v in state.items() if k not in own or not torch.equal(v.cpu(), own[k])}
+    """Return the tensors of a style that are not its source's: what of it a pack has to hold.
+
+    They are compared in float16, as packs store them: a source in 8 bits lies between its steps.
+    """
+    own = {name: _stored(value) for name, value in source.items()}
+    kept = {k: v for k, v in state.items() if k not in own or not torch.equal(_stored(v), own[k])}
     return kept or dict(state)  # a style that changed nothing stays a generator
+
+
+def _stored(value: Tensor) -> Tensor:
+    return value.cpu().half() if value.is_floating_point() else value.cpu()
 
 
 def with_shared(state: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> dict[str, Tensor]:

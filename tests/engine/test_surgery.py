@@ -150,4 +150,7 @@ def test_what_a_style_leaves_out_comes_back_from_its_source(num_paths):
     whole = with_shared(kept, state)
     assert whole.keys() == style.keys()
     assert all(torch.equal(whole[name], style[name]) for name in style)
+    stored = {name: value.half().float() for name, value in state.items()}
+    stored["synthesis.b4.const"] += 1
+    assert without_shared(stored, state).keys() == {"synthesis.b4.const"}, "as packs store them"
     assert without_shared(state, state).keys() == state.keys(), "a generator remains one"
