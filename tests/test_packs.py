@@ -1,6 +1,7 @@
 """The packs that ship: whole, small, and they draw the person in the photo."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from engine.runtime import pick_runtime
 from motion.pack import find_motion_pack, load_motion_pack
 
 TWO_PATHS = ("cartoon", "comic")
-STYLES = (*TWO_PATHS, "engraving", "oil", "pencil", "studio_bw")
+STYLES = (*TWO_PATHS, "engraving", "look", "oil", "pencil", "studio_bw")
 GREY = ("engraving", "pencil", "studio_bw")
 LARGEST_FILE, LARGEST_SUM = 16 * 2**20, 80 * 2**20
 
@@ -117,3 +118,19 @@ def _structure(rgb):
     """Grey 12x12 picture of zero mean and unit deviation."""
     grey = resize(rgb, 12, 12).astype(float).mean(2)
     return (grey - grey.mean()) / grey.std()
+
+
+def test_look_draws_in_the_colours_of_a_reference(library, portraits):
+    """Blue, pink and grey pictures that ship as examples make blue, pink and grey drawings."""
+    stylizer = Stylizer.load("look", library, pick_runtime())
+    assets = Path(__file__).parents[1] / "demo" / "assets"
+    drawn = []
+    for number in (3, 4, 1):
+        code = stylizer.reference(read_photo(assets / f"reference_{number}.png").rgb)
+        pictures = [
+            stylizer.render(p, StylizeOptions(mix_layer=0), None, code) for p in portraits[:4]
+        ]
+        drawn.append(np.stack(pictures).mean((0, 1, 2)))
+    (blue, pink, gray) = drawn
+    assert blue[2] > blue[0] + 40 and pink[0] > pink[1] + 40
+    assert np.ptp(gray) < np.ptp(blue) / 3

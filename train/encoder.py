@@ -14,8 +14,8 @@ with Ranger at 1e-4 and batches of 8. Losses are taken at 256 px where pictures 
 encoder into a space goes into the base pack beside those into other spaces. The identity term needs
 the weights of an ArcFace network, which the project does not ship (their licences forbid commercial
 use); without `identity` it is left out. `face_weight` adds l2 and LPIPS once more on the part of
-the face from the eyes to the mouth, enlarged. `imitate` lets an encoder into a second space begin
-with layers and codes of the base's first one, which takes minutes instead of hours on a CPU.
+the face from the eyes to the mouth, enlarged. `--init fitted` begins an encoder into W+ with
+the layers of the base's first one and heads that are solved for (train.fitted_encoder).
 """
 
 import copy
@@ -36,6 +36,7 @@ from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
 from train.distributed import WHOLE, Share, join_processes, take_step
 from train.encoder_config import PRESETS, EncoderConfig
+from train.fitted_encoder import fit_to
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
 from train.losses import enlarged_face, kl_divergence
 from train.packs import Source, load_source, save_base
@@ -86,7 +87,7 @@ def new_encoder(config: EncoderConfig, source: Source) -> PhotoEncoder:
                 "--init narrow"
             )
         return copy.deepcopy(packed).train().requires_grad_(True)
-    narrow = config.init == "narrow"
+    narrow = config.init != "full"
     average = G.mapping.w_avg[None].clone() if config.space.startswith("w") else None
     if config.space in ("z", "w"):
         sizes = NARROW if narrow else {}
@@ -123,15 +124,14 @@ def train(config: EncoderConfig) -> None:
     data = load_images(config.data, source.G.resolution).to(runtime.device)
     torch.manual_seed(config.seed)
     E = new_encoder(config, source).to(runtime.device)
-    if config.imitate:
-        take_layers(E, _own_encoder(source).to(runtime.device))
+    fitted = _fitted(E, config, source, runtime.device)
     E_ema = copy.deepcopy(E).eval().requires_grad_(False)
     G = source.G.to(runtime.device)
     G.synthesis.dtype = runtime.dtype
     distance = PerceptualDistance(SqueezeNet.from_npz(config.perceptual)).to(runtime.device)
     identity = _identity(config, runtime)
     optimizer = OPTIMIZERS[config.optimizer](E.parameters(), config.lr)
-    total = config.epochs * 2 * len(data)
+    total = round(config.epochs * 2 * len(data) / config.batch) * config.batch
     run = Run(
         config.out,
         config,
@@ -143,18 +143,14 @@ def train(config: EncoderConfig) -> None:
         device=runtime.device,
     )
     names = ("l2", "perceptual", "identity", "kl", "w_norm", "face")
-    weights = {"codes": 1.0} | {name: getattr(config, f"{name}_weight") for name in names}
+    weights = {name: getattr(config, f"{name}_weight") for name in names}
     with run, autocast(runtime):
         for _ in run.steps():
             x = draw(data, run.cur_nimg, config.batch, config.seed)
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / total))
             optimizer.zero_grad(set_to_none=True)
             for share in run.shares("E"):
-                photos = share.rows(x)
-                if run.cur_nimg < config.imitate:
-                    losses = {"codes": imitation_loss(E, source, photos, config.space)}
-                else:
-                    losses = encoder_losses(config, E, G, photos, distance, identity, share)
+                losses = encoder_losses(config, E, G, share.rows(x), distance, identity, share)
                 loss = sum(weights[name] * term for name, term in losses.items())
                 (loss / run.accumulate).backward()
                 run.record(losses)
@@ -164,7 +160,7 @@ def train(config: EncoderConfig) -> None:
                 pictures = photos_and_reconstructions(E_ema, G, data, space=config.space)
                 run.save_samples(pictures, columns=16)
     if run.leads and not run.stopped:
-        record = {"recipe": "train.encoder", **run.record_of_run}
+        record = {"recipe": "train.encoder", **run.record_of_run, **fitted}
         save_base(config.base, {source.pack.card.encoder_file(config.space): E_ema}, record)
 
 
@@ -202,29 +198,6 @@ def encoder_losses(
     return terms
 
 
-def take_layers(E: PhotoEncoder, own: FeaturePyramidEncoder) -> None:
-    """Let an encoder begin with all layers of another one that fit it."""
-    state, given = E.state_dict(), own.state_dict()
-    fitting = {k: given[k] for k, v in state.items() if k in given and given[k].shape == v.shape}
-    E.load_state_dict(state | fitting)
-
-
-def imitation_loss(E: PhotoEncoder, source: Source, x: Tensor, space: str) -> Tensor:
-    """Mean squared distance to what the base's own encoder says of photos x [N, 3, R, R], as ws.
-
-    Without pictures a step is far cheaper. Where one code serves all layers, it is their mean that
-    is imitated.
-    """
-    G, own = source.G, source.E
-    with torch.no_grad():
-        codes = own(encoder_input(x, own.input_size)).float()
-        wanted = ws_of(G, codes, source.pack.card.encoder_space)
-    found = ws_of(G, E(encoder_input(x, E.input_size)).float(), space)
-    if space in ("z", "w"):
-        found, wanted = found.mean(1), wanted.mean(1)
-    return (found - wanted).square().mean()
-
-
 @torch.no_grad()
 def posteriors(E: FeaturePyramidEncoder, photos: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
     """Posterior mean and log variance of all photos, [N, L, 512] each, on the CPU."""
@@ -245,10 +218,18 @@ def photos_and_reconstructions(
     return torch.cat([photos, G.synthesis(ws_of(G, codes, space))])
 
 
-def _own_encoder(source: Source) -> FeaturePyramidEncoder:
+def _fitted(
+    E: PhotoEncoder, config: EncoderConfig, source: Source, device: torch.device
+) -> dict[str, float]:
+    """Let a new encoder begin where the base's first one is, if it is to; for the record."""
+    if config.init != "fitted":
+        return {}
     if source.E is None:
-        raise OptionError(f"{source.pack.folder} has no encoder to imitate: leave --imitate out")
-    return source.E
+        raise OptionError(f"{config.base} has no encoder to fit another one to: use --init narrow")
+    photos, space = load_images(config.data, source.E.input_size), source.pack.card.encoder_space
+    G, own = source.G.to(device), source.E.to(device)
+    share = fit_to(E, own, photos, lambda codes: ws_of(G, codes, space))
+    return {"variance_explained_by_fitted_heads": round(share, 3)}
 
 
 def _identity(config: EncoderConfig, runtime: Runtime) -> ArcFace | None:

@@ -18,7 +18,7 @@ class EncoderConfig:
     variational: bool = field(default=True, metadata={"help": "a posterior; in z+ only"})
     perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz"})
     identity: str = field(default="", metadata={"help": "ArcFace state dict, or nothing"})
-    epochs: int = field(default=20, metadata={"help": "passes over the mirrored photos"})
+    epochs: float = field(default=20, metadata={"help": "passes over the mirrored photos"})
     batch: int = field(default=16, metadata={"help": "images per step"})
     accumulate: int = field(default=1, metadata={"help": "parts a batch is computed in"})
     optimizer: str = field(default="radam", metadata={"help": "radam or ranger"})
@@ -30,9 +30,8 @@ class EncoderConfig:
     w_norm_weight: float = field(default=0.0, metadata={"help": "distance of w to the average"})
     face_weight: float = field(default=0.0, metadata={"help": "l2, LPIPS on eyes to mouth"})
     loss_size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
-    init: str = field(default="pack", metadata={"help": "pack, narrow or full"})
-    imitate: int = field(
-        default=0, metadata={"help": "first images, to learn the codes of the pack's encoder alone"}
+    init: str = field(
+        default="pack", metadata={"help": "pack, narrow, full, or in w+ fitted to the first one"}
     )
     input_size: int = field(default=64, metadata={"help": "side of a new encoder's input"})
     sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
@@ -42,7 +41,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         accepted = {
-            "init": ("pack", "narrow", "full"),
+            "init": ("pack", "narrow", "full", "fitted"),
             "space": tuple(ENCODER_SPACES),
             "optimizer": ("radam", "ranger"),
         }
@@ -50,6 +49,10 @@ class EncoderConfig:
             value = getattr(self, name)
             if value not in words:
                 raise OptionError(f"--{name} {value!r} is none of {', '.join(words)}")
+        if self.init == "fitted" and self.space != "w+":
+            raise OptionError(f"--init fitted solves for w+, not for {self.space}: use narrow")
+        if self.epochs < 0:
+            raise OptionError(f"--epochs {self.epochs} is below 0: 0.3 tunes what was fitted")
 
     @property
     def has_posterior(self) -> bool:

@@ -172,12 +172,16 @@ def spread(pictures: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def table(rows: Sequence[Evaluation]) -> list[str]:
-    """Return the lines of a table: a row per evaluation, a column per metric and cost."""
-    names = [r.metric for r in rows[0].results] + list(COSTS)
-    texts = [
-        [f"{r.value:.3g}" for r in row.results] + [of(row.cost) for of in COSTS.values()]
-        for row in rows
-    ]
+    """Return the lines of a table: a row per evaluation, a column per metric and cost.
+
+    What was not measured of a row is a dash: grey styles have no drift of the skin's colour.
+    """
+    metrics = dict.fromkeys(result.metric for row in rows for result in row.results)
+    names, texts = [*metrics, *COSTS], []
+    for row in rows:
+        found = {result.metric: f"{result.value:.3g}" for result in row.results}
+        found |= {name: of(row.cost) for name, of in COSTS.items()}
+        texts.append([found.get(name, "-") for name in names])
     head = max(len(row.name) for row in rows)
     lines = [""]
     for first in range(0, len(names), 9):  # nine columns fit a terminal
@@ -202,14 +206,14 @@ def evaluate(arguments: argparse.Namespace) -> Iterator[str]:
         for row in evaluator.evaluate(name):
             rows.append(row)
             yield f"measured {row.name}"  # a row takes a minute on two processors
-    for kinds in (["base"], ["blended", "swapped"]):
-        if chosen := [row for row in rows if row.kind in kinds]:
-            yield from table(chosen)
     settings = {**vars(arguments), "device": runtime.reason, "torch": torch.__version__}
     document = {"settings": settings, "rows": [row.to_dict() for row in rows]}
     file = evaluator.out / "evaluation.json"
     file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     figures.save_evaluation(evaluator.out / "figure.png", rows)
+    for kinds in (["base"], ["blended", "swapped"]):
+        if chosen := [row for row in rows if row.kind in kinds]:
+            yield from table(chosen)
     yield f"{file}, figure.png and a sheet per pack written; {runtime.reason}"
 
 

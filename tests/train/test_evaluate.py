@@ -122,6 +122,18 @@ def test_long_tables_wrap_and_show_every_metric():
     assert "2.0" in text and "500" in text and " -" in text
 
 
+def test_what_was_not_measured_of_a_row_is_a_dash():
+    costs = {"parameters": 1e6, "resolution": 64, "seconds_per_image": 0.5}
+    costs |= {"training_hours": 1, "images_seen": 10}
+    one, other = evaluate.Result("kid", 0.5), evaluate.Result("skin", 7.0)
+    rows = [
+        evaluate.Evaluation("gray", "blended", [one], costs),
+        evaluate.Evaluation("coloured", "blended", [one, other], costs),
+    ]
+    gray, coloured = (line.split() for line in evaluate.table(rows)[2:4])
+    assert gray[1:3] == ["0.5", "-"] and coloured[1:3] == ["0.5", "7"]
+
+
 def test_large_pictures_are_reduced_before_they_are_compared():
     def draw(ws):
         return ws.mean(dim=(1, 2))[:, None, None, None].expand(-1, 3, 512, 512) * 9
