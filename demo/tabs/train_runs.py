@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 NICENESS = 10  # the page comes first
 GRIDS = 24  # of samples, until the end
 # Pictures a second of the preset cpu on two cores, busy and idle, where nothing was measured yet.
-USUAL_SPEED = (0.8, 3.5)
+USUAL_SPEED = (0.4, 0.7)
 LEAST = 200  # pictures seen before a speed is believed: at first, samples take most of the time
 LOCAL = ("127.0.0.1", "localhost", "::1")
 FREER = {"sim_weight": 0.5}  # what the data doctor recommends

@@ -182,7 +182,7 @@ def test_a_failure_is_told_in_the_words_of_the_recipe(trainings: Trainings, monk
 
 
 def test_the_estimate_is_what_was_measured(trainings: Trainings, patient, tmp_path: Path):
-    assert trainings.seconds("cpu", 100) == (400 / 3.5, 400 / 0.8)
+    assert trainings.seconds("cpu", 100) == (400 / 0.7, 400 / 0.4)
     assert trainings.seconds("agilegan", 100) is None
     (tmp_path / "set").mkdir()
     trainings.begin(Order("one", "One", "cpu", 600, {}), {"data": tmp_path / "set"})
