@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LARGEST, STEP, MOST = 6, 0.5, 7  # beyond 6 faces fall apart; later directions change little
+LARGEST, STEP, MOST = 6, 0.5, 8  # beyond 6 faces fall apart; later directions change little
 
 
 def direction_names(named: Sequence[str]) -> list[str]:

@@ -3,10 +3,10 @@
     python -m train.directions --data sets/photos --base packs/base
 
 SeFa (Shen & Zhou 2021) finds what changes most, without a name. Here something is known of every
-photo: what the columns `attribute` (female, male) and `expression` (neutral, smiling) of its CSV
-file say, and what can be seen in an aligned face: how far it turns, from which side the light
-comes, how bright it is. The codes ws of the photos in W+ are regressed on it, all that can be seen
-at once, so that a direction does one thing:
+photo: what the columns `attribute` (female, male), `expression` (neutral, smiling) and `age`
+(younger, older) of its CSV file say, and what can be seen in an aligned face: how far it turns,
+from which side the light comes, how bright it is. The codes ws of the photos in W+ are regressed on
+it, all that can be seen at once, so that a direction does one thing:
 
     ws = mean + sum_k y_k d_k          (least squares over photos, one d_k [L, w_dim] per name)
 
@@ -37,7 +37,14 @@ FULL = 3.0  # amount that leads from one of two kinds of faces to the other, or 
 LEAST = 20  # photos of either kind
 SIZE = 64  # side at which pictures are looked at
 # What the CSV file may say: (name, column, value at the far end, value at the near one).
-KINDS = (("Smile", "expression", "smiling", "neutral"), ("Feminine", "attribute", "female", "male"))
+KINDS = (
+    ("Smile", "expression", "smiling", "neutral"),
+    ("Feminine", "attribute", "female", "male"),
+    ("Older", "age", "older", "younger"),
+)
+# People of one age are seldom photographed as those of another: where backgrounds and light are
+# drawn the difference is theirs, between 16 and 64 px it is hair and features. Smiles differ, too.
+LAYERS = {"Older": slice(4, 8)}
 SEEN = ("Turn", "Light from the side")  # of what `look_at` sees: brightness means skin, too
 
 
@@ -72,6 +79,10 @@ def train(config: DirectionsConfig) -> dict[str, Any]:
     seen = look_at(photos)
     kinds = read_kinds(config.data, photos)
     found = {name: coefficient(ws, y, seen) for name, y in kinds.items()}
+    for name, layers in LAYERS.items():
+        if name in found:
+            others = [direction for other, direction in found.items() if other not in LAYERS]
+            found[name] = narrowed(found[name], layers, others)
     counts = {name: int((~y.isnan()).sum()) for name, y in kinds.items()}
     for i, name in enumerate(SEEN):
         others = torch.cat([seen[:, :i], seen[:, i + 1 :]], dim=1)
@@ -127,6 +138,17 @@ def coefficient(ws: Tensor, y: Tensor, others: Tensor) -> Tensor:
     design = torch.cat(columns, dim=1).double()
     solution = torch.linalg.lstsq(design, ws[known].flatten(1).double()).solution
     return solution[1].view(ws.shape[1:]).float()
+
+
+def narrowed(direction: Tensor, layers: slice, others: Sequence[Tensor]) -> Tensor:
+    """A direction [L, w_dim] of some layers alone, without what it has there of other ones."""
+    kept = torch.zeros_like(direction)
+    kept[layers] = direction[layers]
+    if others:
+        theirs = torch.stack([other[layers].flatten() for other in others], dim=1)  # [D, K]
+        share = torch.linalg.lstsq(theirs, direction[layers].flatten()[:, None]).solution
+        kept[layers] -= (theirs @ share).view_as(kept[layers])
+    return kept
 
 
 def main(argv: Sequence[str] | None = None) -> None:

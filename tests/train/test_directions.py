@@ -13,7 +13,15 @@ from engine.pack import load_pack
 from engine.runtime import Runtime
 from engine.sefa import edit
 from train.data import ImageSet
-from train.directions import LEAST, DirectionsConfig, coefficient, look_at, read_kinds, train
+from train.directions import (
+    LEAST,
+    DirectionsConfig,
+    coefficient,
+    look_at,
+    narrowed,
+    read_kinds,
+    train,
+)
 from train.packs import load_source
 
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
@@ -88,6 +96,19 @@ def test_the_pack_holds_what_was_learned(base, photos):
     ws = torch.zeros(1, before.G.num_ws, 512)
     torch.testing.assert_close(edit(ws, learned[0], 2.0)[0], 2 * learned[0])
     assert not edit(ws, learned[0], 2.0, range(1))[:, 1:].any()
+
+
+def test_a_narrowed_direction_keeps_to_its_layers_and_apart_from_the_others():
+    direction, other = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    layers = slice(2, 4)
+    alone = narrowed(direction, layers, [])
+    assert alone[layers].equal(direction[layers]) and not alone[:2].any() and not alone[4:].any()
+    apart = narrowed(direction, layers, [other])
+    theirs = other[layers].flatten()
+    assert (
+        (apart[layers].flatten() @ theirs).abs() < 1e-5 < (alone[layers].flatten() @ theirs).abs()
+    )
+    assert not apart[:2].any() and not apart[4:].any()
 
 
 def test_too_few_photos_are_refused(base, photos):
