@@ -97,14 +97,18 @@ def write_png(
         ) from error
 
 
-def to_tensor(rgb: np.ndarray) -> torch.Tensor:
+def to_tensor(
+    rgb: np.ndarray, memory_format: torch.memory_format = torch.contiguous_format
+) -> torch.Tensor:
     """Turn uint8 [H, W, 3] or [N, H, W, 3] into float32 [N, 3, H, W] in [-1, 1]."""
     batch = rgb[None] if rgb.ndim == 3 else rgb
     assert batch.ndim == 4 and batch.shape[3] == 3 and batch.dtype == np.uint8, (
         f"expected uint8 [H, W, 3] or [N, H, W, 3], got {rgb.dtype} {list(rgb.shape)}"
     )
-    nchw = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
-    return nchw.float() / 127.5 - 1
+    in_order = memory_format == torch.channels_last  # as pictures lie in memory: nothing is moved
+    batch = batch if in_order else batch.transpose(0, 3, 1, 2)
+    x = torch.from_numpy(np.ascontiguousarray(batch)).float() / 127.5 - 1
+    return x.permute(0, 3, 1, 2) if in_order else x
 
 
 def to_uint8(x: torch.Tensor) -> np.ndarray:

@@ -117,7 +117,7 @@ class EmbeddedDetector:
 
     def _tensor(self, rgb: np.ndarray) -> torch.Tensor:
         like = self.network.cells.score.weight
-        return to_tensor(rgb).to(like, memory_format=torch.channels_last)
+        return to_tensor(rgb, torch.channels_last).to(like)
 
     def _second_look(self, rgb: np.ndarray, faces: list[Face]) -> list[Face]:
         """Set each face upright and look again: precise landmarks, and is it a face?"""

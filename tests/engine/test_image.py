@@ -209,3 +209,10 @@ def test_resize_keeps_flat_colour_and_antialiases():
     assert (resize(flat, 7, 11) == 93).all() and resize(flat, 80, 90).shape == (80, 90, 3)
     checker = ((np.indices((64, 64)).sum(0) % 2) * 255).astype(np.uint8)[..., None].repeat(3, 2)
     assert np.abs(resize(checker, 8, 8)[2:-2, 2:-2].astype(int) - 127).max() <= 2
+
+
+def test_pixels_become_the_same_numbers_in_either_layout():
+    rgb = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    plain, last = to_tensor(rgb), to_tensor(rgb, torch.channels_last)
+    assert plain.is_contiguous() and last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(plain, last) and np.array_equal(to_uint8(last), rgb)
