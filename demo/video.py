@@ -181,7 +181,7 @@ def _report(
             options = StylizeOptions.from_arguments(arguments, frame_options(stylizer.card))
             try:
                 means = None
-                if temporal.mean == "clip":
+                if temporal.needs_means:
                     with read_frames(clip, **part) as frames:
                         means = clip_means(frames, stylizer)
                 with read_frames(clip, **part) as frames:

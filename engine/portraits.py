@@ -101,6 +101,16 @@ def encode_faces(
     return portraits
 
 
+def framed_faces(seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str) -> list[Portrait]:
+    """Frame faces, each with the picture it was seen in, without encoding them: for a student.
+
+    Their `ws` are [1, L, 0]. Raises ImageError where a face lies outside of its picture.
+    """
+    nothing, size = torch.zeros(1, base.generator.num_ws, 0), base.generator.resolution
+    known = {"ws": nothing, "mu": None, "logvar": None, "space": space, "base_sha256": base.sha256}
+    return [Portrait(frame(rgb, face, base, size), face.landmarks, **known) for rgb, face in seen]
+
+
 def read_detail(portraits: Sequence[Portrait], base: Base) -> Tensor | None:
     """Return what the crops of portraits show beyond their codes, [N, C, R / 4, R / 4] or None."""
     crops = _crops([portrait.face for portrait in portraits], base.generator.resolution)

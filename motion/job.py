@@ -198,7 +198,7 @@ def _begin(stabilizer: Stabilizer, state: State, job: Job, should_stop: ShouldSt
     """Let the stabilizer go on where the job stands, or meet the people of the clip first."""
     if state.stabilizer:
         stabilizer.restore(state.stabilizer)
-    elif job.temporal.mean == "clip":
+    elif job.temporal.needs_means:
         with closing(_source(job).frames()) as frames:
             wanted = takewhile(lambda frame: not (should_stop and should_stop()), frames)
             stabilizer.means = clip_means(wanted, stabilizer.stylizer)
@@ -249,7 +249,7 @@ def estimate(job: Job, stylizer: Stylizer, sample: int = 12) -> float:
     started = time.perf_counter()
     with kept_threads(), closing(drawn(_source(job), _stabilizer(job, stylizer), sample)) as items:
         count = sum(isinstance(item, StylizedFrame) for item in items)
-        if job.temporal.mean == "clip":
+        if job.temporal.needs_means:
             clip_means(_source(job).frames(sample), stylizer)
     return (time.perf_counter() - started) / max(1, count) * total
 

@@ -16,7 +16,7 @@ from engine.color import match_color
 from engine.detect import EmbeddedDetector, Face
 from engine.detect.face import cut
 from engine.image import resize
-from engine.live import draw_crop, student_of
+from engine.live import draw_crops, student_of
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.portraits import is_usable
@@ -99,7 +99,7 @@ def draw_live(
     size = stylizer.card.resolution
     matrix = quad_to_matrix(face_quad(face.landmarks), size)
     seen = AlignedFace(cut(rgb, matrix[:2], size), matrix)
-    drawn, keep = draw_crop(stylizer.style, seen.crop), defaults.color == "keep"
+    drawn, keep = draw_crops(stylizer.style, seen.crop[None])[0], defaults.color == "keep"
     if settings.whole_photo:
         return paste(rgb, drawn, seen.photo_to_crop, match_color=keep)
     return match_color(drawn, drawn, seen.crop, np.ones((size, size))) if keep else drawn

@@ -115,7 +115,7 @@ class Person:
 
     def learn(self, index: int, time: float, portrait: Portrait) -> None:
         """Take the face encoded in frame `index`; where it was not really seen it tells nothing."""
-        if index not in self.sightings:
+        if index not in self.sightings or not portrait.ws.numel():
             return
         ws = portrait.ws[0].double().numpy()
         self.codes.add(time, ws)

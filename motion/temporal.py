@@ -23,9 +23,10 @@ from engine import color
 from engine.errors import Cancelled, OptionError
 from engine.finish import finished
 from engine.image import resize
+from engine.live import check_quick
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
-from motion.batches import Batches, drawn, encoded, usual_batch
+from motion.batches import Batches, drawn, encoded, framed, quickly_drawn, usual_batch
 from motion.flow import carried
 from motion.means import Means
 from motion.person import Look, Person
@@ -99,7 +100,8 @@ class Stabilizer:
         means: who is in the clip, from a first look through it (`motion.means`); None: not known.
 
     Raises:
-        OptionError: `options.whole_photo` is off.
+        OptionError: `options.whole_photo` is off, or `temporal.quick` is on for a style whose
+            student does not draw it so.
     """
 
     def __init__(
@@ -119,6 +121,10 @@ class Stabilizer:
                 "whole_photo is false; a video keeps its frame: leave out --no-whole-photo"
             )
         self.people, self.watch = dict(people or {}), watch or Watch(stylizer)
+        if self.temporal.quick:
+            looks = [Look(stylizer, self.options), *filter(None, self.people.values())]
+            for look in looks:
+                check_quick(look.stylizer.card, look.options)
         self._batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
         self._encode, self._draw = Batches(self._batch), Batches(self._batch)
         self.means: Means | None = None
@@ -239,7 +245,8 @@ class Stabilizer:
                 if self._is_chosen(number) and person.is_shown(index, self._scene_length):
                     face = person.face_in(rgb, index, time)
                     seen += [(one, number, (rgb, face))] if face is not None else []
-        portraits = self._encode(partial(encoded, self.stylizer), [s[2] for s in seen])
+        read = framed if self.temporal.quick else encoded
+        portraits = self._encode(partial(read, self.stylizer), [s[2] for s in seen])
         for (one, number, _), portrait in zip(seen, portraits, strict=True):
             self._persons[number].learn(one.frame.index, float(one.frame.time), portrait)
             one.portraits[number] = portrait
@@ -259,7 +266,8 @@ class Stabilizer:
             own = [one for one in held if number in one.portraits]
             steadied = [self._steadied(one, number) for one in own]
             look = self._look(number)
-            pictures = self._draw(lambda part, look=look: drawn(look, part), steadied)
+            draw = quickly_drawn if self.temporal.quick else drawn
+            pictures = self._draw(partial(draw, look), steadied)
             for one, *drawing in zip(own, steadied, pictures, strict=True):
                 crops[one.frame.index, number] = tuple(drawing)
         done = [self._composed(one, crops) for one in held]

@@ -56,6 +56,17 @@ class TemporalOptions(Options):
         "how much of the last frame is carried on along the movement of the video",
         **SHARE,
     )
+    quick: bool = option(
+        False,
+        "Quick",
+        "draw with the small network that learned the style, where it has one: several times as "
+        "fast, a little plainer, and always as the style comes",
+    )
+
+    @property
+    def needs_means(self) -> bool:
+        """Whether the clip is looked through first: a small network has no codes to hold."""
+        return self.mean == "clip" and not self.quick
 
 
 def frame_options(card: Card) -> StylizeOptions:

@@ -23,7 +23,9 @@ from engine.benchmark.figures import save_curves
 from engine.benchmark.machine import describe, notes, peak_memory
 from engine.benchmark.report import Report, Table
 from engine.errors import StylizeError
+from engine.live import has_student
 from engine.runtime import pick_runtime
+from motion.benchmark import QUICK
 
 FACES = (1, 2, 4, 8)
 LENGTHS = (1.0, 4.0, 15.0, 60.0)
@@ -57,10 +59,11 @@ def measure(args: argparse.Namespace) -> list[Table]:
     stylizer = load_stylizer(args, args.style)
     if args.what == "film":
         about = f"Clips of {RATE} frames a second; as a job makes them, its start and end included."
-        return [
-            Table("Stages of a film at 480 px", film_stage_rows(stylizer)),
-            Table("Longer clips", length_rows(stylizer, args.lengths), about),
-        ]
+        tables = [Table("Stages of a film at 480 px", film_stage_rows(stylizer))]
+        if has_student(stylizer.card):
+            rows = length_rows(stylizer, args.lengths, QUICK)
+            tables.append(Table("Longer clips, drawn by the small network", rows, about))
+        return [*tables, Table("Longer clips", length_rows(stylizer, args.lengths), about)]
     stages = Table(
         "Stages of a photo with one face",
         stage_rows(stylizer, args.repeat),

@@ -122,7 +122,7 @@ def test_draws_with_and_without_a_student(tmp_path: Path, monkeypatch):
 def test_the_face_is_cut_out_where_it_is(tmp_path: Path, monkeypatch):
     """A student that changes nothing gives the square of the face back."""
     stylizer = stylizers(tmp_path)["comic"]
-    monkeypatch.setattr("motion.live.draw_crop", lambda style, crop: crop)
+    monkeypatch.setattr("motion.live.draw_crops", lambda style, crops: crops)
     ramp = np.dstack([np.tile(np.arange(160), (120, 1))] * 3).astype(np.uint8)
     crop = draw_live(stylizer, ramp, face(80, size=20))
     left, right = face_quad(face(80, size=20).landmarks)[[0, 3], 0]

@@ -16,12 +16,14 @@ from engine.pipeline import Stylizer
 from engine.runtime import Runtime
 from motion.media import Frame
 from motion.temporal import Look, Stabilizer, TemporalOptions, stylize
+from tests.engine.test_student import give_student
 from tests.motion.test_follow import texture
 from tests.packs import write_packs
 
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
 PLAIN = TemporalOptions(steadiness=0.0, look_ahead=0)
-QUICK = TemporalOptions(look_ahead=4)
+SHORT = TemporalOptions(look_ahead=4)
+QUICK = TemporalOptions(look_ahead=4, quick=True)
 
 
 def face(x=60.0, y=50.0, size=10.0):
@@ -46,7 +48,9 @@ def clip(num_frames, seed=0):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    return StyleLibrary([write_packs(tmp_path_factory.mktemp("packs"))])
+    folder = write_packs(tmp_path_factory.mktemp("packs"))
+    give_student(folder / "cartoon")
+    return StyleLibrary([folder])
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def stylizer(library):
     return Stylizer.load("cartoon", library, RUNTIME, Script())
 
 
-def drawn(stylizer, frames, faces, options=None, temporal=QUICK, people=None):
+def drawn(stylizer, frames, faces, options=None, temporal=SHORT, people=None):
     stylizer._detector.faces = [list(found) for found in faces]
     return list(stylize(stylizer, frames, options, temporal, people))
 
@@ -73,7 +77,7 @@ def test_every_frame_comes_back_in_order_with_its_time(stylizer):
 
 def test_no_more_frames_are_held_than_looked_ahead(stylizer):
     stylizer._detector.faces = [[face()] for _ in range(24)]
-    single, several = (Stabilizer(stylizer, None, QUICK, batch=batch) for batch in (1, 3))
+    single, several = (Stabilizer(stylizer, None, SHORT, batch=batch) for batch in (1, 3))
     assert [len(single.push(frame)) for frame in clip(12)] == [0] * 4 + [1] * 8
     assert [len(several.push(frame)) for frame in clip(12)] == [0] * 6 + [3, 0, 0] * 2
     assert len(several.flush()) == 6
@@ -94,7 +98,7 @@ def test_steadiness_calms_what_trembles(stylizer):
     frames = [replace(f, rgb=texture(120, 160)) for f in clip(16)]
     faces = [[face(*random.normal((60, 50), 1.5))] for _ in frames]
     changes = []
-    for temporal in (PLAIN, QUICK):
+    for temporal in (PLAIN, SHORT):
         done = np.stack([d.frame.rgb for d in drawn(stylizer, frames, faces, None, temporal)])
         changes.append(np.abs(np.diff(done.astype(float), axis=0)).mean())
     assert changes[1] < 0.5 * changes[0]
@@ -103,7 +107,7 @@ def test_steadiness_calms_what_trembles(stylizer):
 def test_batches_draw_what_single_frames_draw(stylizer):
     """Each batch knows more of what follows; without steadiness that makes no difference."""
     frames, faces = clip(7), [[face(60 + i), face(110, 60, 7)] for i in range(7)]
-    calm = replace(QUICK, steadiness=0.0)
+    calm = replace(SHORT, steadiness=0.0)
     pictures = []
     for batch in (1, 3):
         stylizer._detector.faces = list(faces)
@@ -175,7 +179,7 @@ def test_faces_to_draw_are_chosen_by_track(stylizer, chosen, shown):
     assert [d.faces for d in done] == [shown] * 4
 
 
-@pytest.mark.parametrize("temporal", [QUICK, TemporalOptions(look_ahead=0)])
+@pytest.mark.parametrize("temporal", [SHORT, TemporalOptions(look_ahead=0), QUICK])
 @pytest.mark.parametrize("stopped_after", [3, 7, 10])
 @pytest.mark.parametrize("options", [{"color": "keep"}, {"surroundings": 1.0}])
 def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after, options):
@@ -197,9 +201,29 @@ def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after, opti
         assert a.faces == b.faces and np.array_equal(a.frame.rgb, b.frame.rgb)
 
 
+def test_quick_films_are_drawn_by_the_student_alone(stylizer, monkeypatch):
+    slow = drawn(stylizer, clip(6), [[face()]] * 6)
+    for name in ("encoded", "drawn"):
+        monkeypatch.setattr(f"motion.temporal.{name}", None)
+    done = drawn(stylizer, clip(6), [[face()]] * 6, temporal=QUICK)
+    for one, other, frame in zip(done, slow, clip(6), strict=True):
+        assert one.faces == (0,) and not np.array_equal(one.frame.rgb, other.frame.rgb)
+        assert not np.array_equal(one.frame.rgb, frame.rgb)
+        assert np.array_equal(one.frame.rgb[-10:], frame.rgb[-10:])  # far from the face
+
+
+def test_quick_films_are_refused_where_no_student_draws_so(stylizer, library):
+    with pytest.raises(OptionError, match=r"strength is 0.5; a small network draws .* with 1.0"):
+        Stabilizer(stylizer, StylizeOptions(strength=0.5), QUICK)
+    other = Look(Stylizer.load("comic", library, RUNTIME, Script()), StylizeOptions())
+    with pytest.raises(OptionError, match="style comic has no small network"):
+        Stabilizer(stylizer, None, QUICK, {1: other})
+    Stabilizer(stylizer, StylizeOptions(color="keep", surroundings=1.0), QUICK, {1: None})
+
+
 def test_a_snapshot_holds_only_tensors_and_json_values(stylizer):
     stylizer._detector.faces = [[face()]] * 6
-    stabilizer = Stabilizer(stylizer, None, QUICK)
+    stabilizer = Stabilizer(stylizer, None, SHORT)
     for frame in clip(6):
         stabilizer.push(frame)
     kinds = (torch.Tensor, int, float, str, list, type(None))
