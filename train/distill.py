@@ -9,10 +9,11 @@ teacher, the style with the options of its card, draws every photo once, and the
     L = |S(x) - T(x)| + 0.5 LPIPS(S(x), T(x))
 
 on photos x and drawings T(x) that are mirrored, turned, moved and enlarged a little together, with
-noise on the photo alone. So the drawing sticks to the face when its crop trembles, and the noise
-of a camera does not flicker; the teacher itself is not that steady. Adam, a cosine at the end, an
-average of the weights. The student goes into the style's pack, and what it loses against the
-teacher on photos it never saw into the card.
+noise on the photo alone; squares of `part` of their side are enough, since a drawing depends on
+what is near. So the drawing sticks to the face when its crop trembles, and the noise of a camera
+does not flicker; the teacher itself is not that steady. Adam, a cosine at the end, an average of
+the weights. The student goes into the style's pack, and what it loses against the teacher on photos
+it never saw into the card.
 """
 
 import copy
@@ -27,22 +28,25 @@ from torch import Tensor
 from engine.card import GENERATOR_FILE, STUDENT_FILE
 from engine.errors import OptionError
 from engine.live import RECORD, TEACHER
-from engine.models.perceptual import PerceptualDistance, SqueezeNet
-from engine.models.student import Student, student_from_state
+from engine.models.perceptual import SMALLEST_SIDE, PerceptualDistance, SqueezeNet
+from engine.models.student import FOLD, Student, student_from_state
 from engine.pack import save_pack
 from engine.pipeline import Stylizer
 from train.config import run_recipe
 from train.data import as_float, batch_at, load_images
-from train.distill_config import PRESETS, DistillConfig
+from train.distill_config import PRESETS, WIDENING, DistillConfig
 from train.distributed import join_processes, take_step
 from train.encoder import cosine_fall
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
 from train.metrics import perceptual_distances, psnr
 from train.teacher import drawn_by
 
+Square = tuple[int, int, int]  # top, left, side in pixels
+
 OVERSAMPLED = 2  # photos are read at twice the resolution, so that moving them blurs nothing
 LARGEST = 5e6  # bytes of a student on disk
 SHOWN = 12  # photos of a sample grid
+STEP = FOLD * 2 ** (len(WIDENING) - 1)  # the sides of a student's pictures are multiples of it
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,21 @@ class Lessons:
     def at(
         self, cur_nimg: int, config: DistillConfig, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Photos and drawings at a point of the training, jittered: [N, 3, R, R] in [-1, 1]."""
+        """A part of photos and drawings at a point of the training: [N, 3, P, P] in [-1, 1].
+
+        They are mirrored, turned and moved together; the part is the same square of all of them.
+        """
+        part = random_square(self.drawings.shape[-1], config.part, generator)
         index, flip = batch_at(len(self.photos), cur_nimg, config.batch, config.seed)
         matrix = jitter_matrices(config.batch, config.jitter, generator)
         matrix[flip] *= torch.tensor([-1.0, 1.0, 1.0])  # mirrored after it is moved
-        noise = torch.randn(config.batch, *self.drawings.shape[1:], generator=generator)
+        larger = tuple(OVERSAMPLED * value for value in part)
         device = self.photos.device
         matrix, index = matrix.to(device), index.to(device)
-        photos = _reduced(moved(as_float(self.photos[index]), matrix))
-        drawings = moved(as_float(self.drawings[index]), matrix).clamp(-1, 1)
-        return (photos + config.noise * noise.to(device)).clamp(-1, 1), drawings
+        photos = _reduced(moved(as_float(self.photos[index]), matrix, larger))
+        drawings = moved(as_float(self.drawings[index]), matrix, part).clamp(-1, 1)
+        noise = torch.randn(drawings.shape, generator=generator).to(device)
+        return (photos + config.noise * noise).clamp(-1, 1), drawings
 
 
 def jitter_matrices(count: int, amount: float, generator: torch.Generator) -> Tensor:
@@ -90,9 +99,21 @@ def jitter_matrices(count: int, amount: float, generator: torch.Generator) -> Te
     return matrices
 
 
-def moved(pictures: Tensor, matrix: Tensor) -> Tensor:
-    """Draw float [N, 3, R, R] anew through matrices [N, 2, 3]; bicubic keeps lines sharp."""
+def random_square(size: int, share: float, generator: torch.Generator) -> Square:
+    """A random square in pictures of `size` pixels, `share` of their side or a little more."""
+    side = min(size, -(-max(SMALLEST_SIDE, round(share * size)) // STEP) * STEP)
+    top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
+    return top, left, side
+
+
+def moved(pictures: Tensor, matrix: Tensor, square: Square | None = None) -> Tensor:
+    """Draw float [N, 3, R, R], or a square of them, anew through matrices [N, 2, 3].
+
+    Bicubic keeps lines sharp.
+    """
     grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    top, left, side = square or (0, 0, pictures.shape[-1])
+    grid = grid[:, top : top + side, left : left + side]
     settings = {"mode": "bicubic", "padding_mode": "reflection", "align_corners": False}
     return F.grid_sample(pictures, grid, **settings)
 

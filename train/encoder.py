@@ -14,8 +14,9 @@ with Ranger at 1e-4 and batches of 8. Losses are taken at 256 px where pictures 
 encoder into a space goes into the base pack beside those into other spaces. The identity term needs
 the weights of an ArcFace network, which the project does not ship (their licences forbid commercial
 use); without `identity` it is left out. `face_weight` adds l2 and LPIPS once more on the part of
-the face from the eyes to the mouth, enlarged. `--init fitted` begins an encoder into W+ with
-the layers of the base's first one and heads that are solved for (train.fitted_encoder).
+the face from the eyes to the mouth, enlarged. `--init fitted` begins an encoder into W+ or W
+with the layers of the base's first one, and heads that are solved for or answer the average
+(train.fitted_encoder).
 """
 
 import copy
@@ -36,7 +37,7 @@ from train.config import run_recipe
 from train.data import ImageSet, as_float, draw, load_images
 from train.distributed import WHOLE, Share, join_processes, take_step
 from train.encoder_config import PRESETS, EncoderConfig
-from train.fitted_encoder import fit_to
+from train.fitted_encoder import begin_at_average, fit_to
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
 from train.losses import enlarged_face, kl_divergence
 from train.packs import Source, load_source, save_base
@@ -226,6 +227,9 @@ def _fitted(
         return {}
     if source.E is None:
         raise OptionError(f"{config.base} has no encoder to fit another one to: use --init narrow")
+    if config.space == "w":
+        begin_at_average(E, source.E.to(device))
+        return {}
     photos, space = load_images(config.data, source.E.input_size), source.pack.card.encoder_space
     G, own = source.G.to(device), source.E.to(device)
     share = fit_to(E, own, photos, lambda codes: ws_of(G, codes, space))

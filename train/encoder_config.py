@@ -31,7 +31,7 @@ class EncoderConfig:
     face_weight: float = field(default=0.0, metadata={"help": "l2, LPIPS on eyes to mouth"})
     loss_size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
     init: str = field(
-        default="pack", metadata={"help": "pack, narrow, full, or in w+ fitted to the first one"}
+        default="pack", metadata={"help": "pack, narrow, full, or in w+ and w fitted to the first"}
     )
     input_size: int = field(default=64, metadata={"help": "side of a new encoder's input"})
     sample_every: int = field(default=10_000, metadata={"help": "images between sample grids"})
@@ -49,8 +49,8 @@ class EncoderConfig:
             value = getattr(self, name)
             if value not in words:
                 raise OptionError(f"--{name} {value!r} is none of {', '.join(words)}")
-        if self.init == "fitted" and self.space != "w+":
-            raise OptionError(f"--init fitted solves for w+, not for {self.space}: use narrow")
+        if self.init == "fitted" and not self.space.startswith("w"):
+            raise OptionError(f"--init fitted is for w+ and w, not for {self.space}: use narrow")
         if self.epochs < 0:
             raise OptionError(f"--epochs {self.epochs} is below 0: 0.3 tunes what was fitted")
 

@@ -1,9 +1,10 @@
-"""A second encoder of a base, solved for instead of learned: as its first one, with other heads.
+"""A second encoder of a base that begins where the first one is: its layers, and other heads.
 
 An encoder into W+ of a base that reads photos already has little to learn: its layers can be
 those of the first encoder, and its heads, each one linear layer, follow by least squares from the
-codes that the first one answers. What linear heads cannot say is left to the training. (Into W
-this does not lead: the mean of the codes of all layers is no w that draws a face.)
+codes that the first one answers. What linear heads cannot say is left to the training. Into W
+nothing can be solved for (the mean of the codes of all layers is no w that draws a face), so that
+its one head begins with the average w.
 """
 
 from collections.abc import Callable
@@ -12,12 +13,38 @@ import torch
 from torch import Tensor
 
 from engine.errors import OptionError
-from engine.models.backbone_encoder import EqualizedLinear
+from engine.models.backbone_encoder import EqualizedLinear, PhotoEncoder, WEncoder
 from engine.models.encoder import FeaturePyramidEncoder
 from train.data import ImageSet, as_float
 
 BATCH = 32
 RIDGE = 1e-3  # of the mean square of what a head sees
+
+
+def take_layers(E: PhotoEncoder, own: PhotoEncoder) -> None:
+    """Give E the layers of `own` that fit; its heads stay as they are.
+
+    Raises:
+        OptionError: the encoders see pictures of different sizes.
+    """
+    if E.input_size != own.input_size:
+        raise OptionError(
+            f"--input-size {E.input_size} differs from the {own.input_size} px of the base's "
+            f"encoder, whose layers are to be taken: use --input-size {own.input_size}"
+        )
+    state, given = E.state_dict(), own.state_dict()
+    fitting = {k: given[k] for k, v in state.items() if k in given and given[k].shape == v.shape}
+    E.load_state_dict(state | fitting)
+
+
+def begin_at_average(E: WEncoder, own: PhotoEncoder) -> None:
+    """Give an encoder into W the layers of `own`, and a head that answers the average w.
+
+    Raises what `take_layers` raises.
+    """
+    take_layers(E, own)
+    torch.nn.init.zeros_(E.linear.weight)
+    torch.nn.init.zeros_(E.linear.bias)
 
 
 def fit_to(
@@ -40,14 +67,7 @@ def fit_to(
     Raises:
         OptionError: the encoders see pictures of different sizes.
     """
-    if E.input_size != own.input_size:
-        raise OptionError(
-            f"--input-size {E.input_size} differs from the {own.input_size} px of the base's "
-            f"encoder, whose layers are to be taken: use --input-size {own.input_size}"
-        )
-    state, given = E.state_dict(), own.state_dict()
-    fitting = {k: given[k] for k, v in state.items() if k in given and given[k].shape == v.shape}
-    E.load_state_dict(state | fitting)
+    take_layers(E, own)
     heads = _heads(E)
     seen, wanted = _looked_at(E.eval(), own.eval(), heads, photos, ws_of)
     left = torch.zeros((), dtype=torch.float64)

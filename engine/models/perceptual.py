@@ -171,7 +171,7 @@ class PerceptualDistance(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the normalised activations of `image`, to be compared more than once."""
-        return [_unit(x) for x in self.net.features(image, self.layers)]
+        return [unit(x) for x in self.net.features(image, self.layers)]
 
 
 def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
@@ -180,8 +180,8 @@ def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     return torch.stack(terms).mean(dim=0)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Normalise over channels; with epsilon outside the root dead cells had a NaN gradient."""
+def unit(x: Tensor) -> Tensor:
+    """Normalise [N, C, H, W] over channels; with epsilon outside the root dead cells gave NaN."""
     x = x.float()
     return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + _EPSILON)
 

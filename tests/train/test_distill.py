@@ -127,6 +127,8 @@ def test_photo_and_drawing_move_together():
     x = torch.rand(6, 3, 32, 32, generator=generator)
     torch.testing.assert_close(moved(x, matrix)[::2], x[::2])  # every second one is left alone
     assert (moved(x, matrix)[1::2] - x[1::2]).abs().mean() > 0.05
+    square = moved(x, matrix, (3, 5, 8))
+    torch.testing.assert_close(square, moved(x, matrix)[..., 3:11, 5:13])
     config = DistillConfig(batch=6, jitter=0.1, noise=0.0)
     smooth = torch.nn.functional.interpolate(x[:, :, ::4, ::4], scale_factor=8, mode="bilinear")
     photos = (smooth * 255).byte()

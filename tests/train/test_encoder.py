@@ -122,6 +122,17 @@ def test_heads_are_solved_for_from_the_first_encoder(config, tmp_path):
     torch.testing.assert_close(packed(x), found, atol=0.05, rtol=0.05)
 
 
+def test_an_encoder_into_w_begins_with_the_layers_of_the_first_and_the_average(config, tmp_path):
+    fitted = dataclasses.replace(config, space="w", init="fitted", epochs=0, out=str(tmp_path))
+    encoder.train(fitted)
+    source = load_source(config.base)
+    E, x = source.encoder_into("w"), as_float(load_images(config.data, 64).images)
+    average = source.G.mapping.w_avg.expand(len(x), -1)
+    torch.testing.assert_close(E(x), average, atol=2e-3, rtol=1e-2)
+    for mine, first in zip(E.stages(x), source.E.stages(x), strict=True):
+        torch.testing.assert_close(mine, first, atol=1e-2, rtol=1e-2)
+
+
 def test_presets_are_the_published_ones():
     psp = PRESETS["psp"]
     weights = (psp.l2_weight, psp.perceptual_weight, psp.identity_weight, psp.w_norm_weight)
@@ -144,7 +155,7 @@ def test_bad_settings_are_refused(config, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(packed), "encoder_into", lambda self, space: None)
             encoder.new_encoder(variational, packed)
-    with pytest.raises(OptionError, match="solves for w\\+, not for z: use narrow"):
+    with pytest.raises(OptionError, match="is for w\\+ and w, not for z: use"):
         EncoderConfig(space="z", init="fitted")
     with pytest.raises(OptionError, match="use --input-size 64"):
         large = dataclasses.replace(config, space="w+", init="fitted", input_size=128)
