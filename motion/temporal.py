@@ -288,7 +288,7 @@ class Stabilizer:
         """Paste the faces of one frame, and carry on what the frame before it showed."""
         frame, rgb, time = held.frame, held.frame.rgb, float(held.frame.time)
         placed = [(self._persons[n], self._look(n), *crops[frame.index, n]) for n in held.portraits]
-        picture = self._toned(rgb, [one.tones(rgb, time, *drawing) for one, *drawing in placed])
+        picture = self._toned(rgb, time, placed)
         for person, *drawing in placed:
             picture = person.pasted(picture, rgb, time, *drawing)
         share = self.temporal.steadiness * self.temporal.carry
@@ -299,9 +299,13 @@ class Stabilizer:
         alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
         return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(held.portraits))
 
-    def _toned(self, rgb: np.ndarray, found: Sequence[np.ndarray | None]) -> np.ndarray:
+    def _toned(self, rgb: np.ndarray, time: float, placed: Sequence[Any]) -> np.ndarray:
         """The frame in the tones of its drawings; where a scene has no face, in those of before."""
-        seen, share = [tones for tones in found if tones is not None], self.options.surroundings
-        if seen and share:
+        share = self.options.surroundings
+        if not share:
+            return rgb
+        found = [person.tones(rgb, time, *drawing) for person, *drawing in placed]
+        seen = [tones for tones in found if tones is not None]
+        if seen:
             self._tones = np.mean(seen, axis=0)
         return rgb if self._tones is None else color.toned(rgb, self._tones, share)

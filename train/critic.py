@@ -1,60 +1,83 @@
 """A discriminator that learns within hundreds of steps, because its eyes are trained already.
 
-Projected GANs (Sauer et al. 2021, arXiv 2111.01007): features of a frozen classifier are mixed by
+Projected GANs (Sauer et al. 2021, arXiv 2111.01007): features of a frozen network are mixed by
 fixed random convolutions, across channels and from coarse to fine (Section 3.2, CCM and CSM), and
 one small head per scale learns to tell exemplars from drawings. Each head answers a map, one score
-per cell, as a PatchGAN does (Isola et al. 2017): what is judged are lines and textures. The
-classifier is SqueezeNet, which costs less than a third of a generator of half width.
+per cell, as a PatchGAN does (Isola et al. 2017): what is judged are lines and textures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from engine.models.discriminator import Discriminator
 from engine.models.perceptual import SMALLEST_SIDE, SqueezeNet
 
-SEEN = ("conv1", "fire3", "fire5", "fire7", "fire9")  # what one look gives
-SCALES = {"conv1": (96, 3), "fire3": (128, 2), "fire7": (384, 1), "fire9": (512, 0)}
+Look = Callable[[Tensor], list[Tensor]]  # pictures [N, 3, H, W] -> maps, fine to coarse
+
+SEEN = ("conv1", "fire3", "fire5", "fire7", "fire9")
+BLOCKS = 4  # of a discriminator, those nearest to the picture
 WIDTH = 64
 SLOPE = 0.2
 
 
-def features(network: SqueezeNet, pictures: Tensor) -> list[Tensor]:
-    """What the classifier sees in [N, 3, H, W]: activations of SEEN; small ones are enlarged."""
-    if min(pictures.shape[2:]) < SMALLEST_SIDE:
-        pictures = F.interpolate(pictures, (SMALLEST_SIDE, SMALLEST_SIDE), mode="bilinear")
-    return network.features(pictures, SEEN)
+def look_with(perceptual: str, D: Discriminator) -> Look:
+    """Eyes of a critic: SqueezeNet where its file was given, else the base's discriminator.
+
+    SqueezeNet knows more than faces, and costs a third of a discriminator of half width.
+
+    Raises:
+        CheckpointError: the file is no squeezenet_v1.0.npz.
+    """
+    if not perceptual:
+        return lambda pictures: _blocks(D, pictures)
+    network = SqueezeNet.from_npz(perceptual).to(D.b4.conv.weight.device)
+    return lambda pictures: network.features(_large_enough(pictures), SEEN)
+
+
+def _blocks(D: Discriminator, pictures: Tensor) -> list[Tensor]:
+    found, x = [], pictures.to(D.dtype)
+    for _, block in list(D.named_children())[:-1][:BLOCKS]:  # the last one wants whole pictures
+        x = block(x)
+        found.append(x)
+    return found
+
+
+def _large_enough(pictures: Tensor) -> Tensor:
+    if min(pictures.shape[2:]) >= SMALLEST_SIDE:
+        return pictures
+    return F.interpolate(pictures, (SMALLEST_SIDE, SMALLEST_SIDE), mode="bilinear")
 
 
 class Critic(nn.Module):
-    """Heads on features of a frozen classifier."""
+    """Heads on frozen features, one per size of them: on the last map of each.
 
-    def __init__(self) -> None:
+    Args:
+        seen: what a `Look` gives of some exemplars: how many channels there are, how large maps
+            are beside each other, and by how much their values differ.
+    """
+
+    def __init__(self, seen: Sequence[Tensor]) -> None:
         super().__init__()
-        self.mix = nn.ModuleList(nn.Conv2d(n, WIDTH, 1, bias=False) for n, _ in SCALES.values())
-        coarser = range(len(SCALES) - 1)
+        maps = _last_of_each_size(seen)
+        self.mix = nn.ModuleList(nn.Conv2d(x.shape[1], WIDTH, 1, bias=False) for x in maps)
         self.merge = nn.ModuleList(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False) for _ in coarser
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False) for _ in maps[1:]
         )
         for fixed in (*self.mix, *self.merge):
             nn.init.kaiming_normal_(fixed.weight, nonlinearity="linear")
             fixed.requires_grad_(False)
-        self.heads = nn.ModuleList(_head(halvings) for _, halvings in SCALES.values())
-        self.register_buffer("scale", torch.ones(len(SCALES)))
-
-    @torch.no_grad()
-    def adjust(self, seen: Sequence[Tensor]) -> None:
-        """Bring features of all scales to about the same size, from those of some exemplars."""
-        self.scale.copy_(torch.stack([1 / x.std() for x in _of_scales(seen)]))
+        self.heads = nn.ModuleList(_head(len(maps) - 1 - i) for i in range(len(maps)))
+        scale = torch.stack([1 / x.float().std() for x in maps])
+        self.register_buffer("scale", scale.detach())
 
     def forward(self, seen: Sequence[Tensor]) -> Tensor:
-        """Scores [N, cells] of what `features` saw."""
-        maps = [
-            mix(x * s) for mix, x, s in zip(self.mix, _of_scales(seen), self.scale, strict=True)
-        ]
+        """Scores [N, cells] of what was seen."""
+        scaled = zip(self.mix, _last_of_each_size(seen), self.scale, strict=True)
+        maps = [mix(x * scale) for mix, x, scale in scaled]
         for i in reversed(range(len(maps) - 1)):
             coarse = F.interpolate(maps[i + 1], size=maps[i].shape[2:], mode="bilinear")
             maps[i] = maps[i] + 0.5**0.5 * self.merge[i](coarse)
@@ -62,12 +85,12 @@ class Critic(nn.Module):
         return torch.cat(scores, dim=1)
 
 
-def _of_scales(seen: Sequence[Tensor]) -> list[Tensor]:
-    return [x for name, x in zip(SEEN, seen, strict=True) if name in SCALES]
+def _last_of_each_size(seen: Sequence[Tensor]) -> list[Tensor]:
+    return list({x.shape[2:]: x for x in seen}.values())
 
 
 def _head(halvings: int) -> nn.Sequential:
-    """Convolutions to the size of the coarsest scale, and a score per cell; all Lipschitz."""
+    """Convolutions to about the size of the coarsest map, and a score per cell; all Lipschitz."""
     layers: list[nn.Module] = []
     for _ in range(halvings):
         layers += [spectral_norm(nn.Conv2d(WIDTH, WIDTH, 4, 2, 1)), nn.LeakyReLU(SLOPE)]

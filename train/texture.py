@@ -6,29 +6,32 @@
 The objective is AgileGAN's (Song et al. 2021, Equations 9 and 10), per attribute path k:
 
     hinge(D_k(y_k), D_k(G_k(x)))  +  sim_weight sim(G_k(x), G_source(x))
+        +  color_weight |blurred(G_k(x)) - blurred(G_source(x))|
 
-with what makes it quick. The discriminators have trained eyes (`train.critic`, after Projected
-GANs); of the generator only the layers from a quarter of its size on are trained (FreezeG), which
-draw no shapes; and as both look at what is near only, they are shown squares of the pictures, drawn
-alone (`train.drafts`). x are the codes of photographs and all that only these show (train.detail),
-as the style will meet them. On 257 comic portraits this reaches in 300 steps what train.transfer
-with the discriminator of the base did not in 500 (docs/results/packs.md).
+(the last term is ours, for styles in a photo's colours), with what makes it quick. The
+discriminators have trained eyes (`train.critic`, after Projected GANs); of the generator only the
+layers from a quarter of its size on are trained (FreezeG), which draw no shapes; and as both look
+at what is near only, they are shown squares of the pictures, drawn alone (`train.drafts`). x are
+the codes of photographs and all that only these show (train.detail), as the style will meet them.
+On 257 comic portraits this reaches in 300 steps what train.transfer with the discriminator of the
+base did not in 500 (docs/results/packs.md).
 """
 
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.card import GENERATOR_FILE
 from engine.errors import OptionError
-from engine.models.perceptual import SqueezeNet, feature_distance, unit
+from engine.models.perceptual import feature_distance, unit
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import load_pack
 from engine.runtime import Runtime
 from engine.surgery import expand_paths, with_shared, without_color
-from train import critic
 from train.config import run_recipe
+from train.critic import Critic, look_with
 from train.data import ImageSet, as_float, draw, load_images, seeded
 from train.distributed import join_processes, take_step
 from train.drafts import CELL, Drafts, Square, drafts_of, finished, random_square
@@ -42,13 +45,16 @@ from train.semantic import perceptual_name
 from train.texture_config import PRESETS, TextureConfig
 
 NUM_JUDGED, NUM_SHOWN = 32, 12
+BLUR = 16  # pixels of a side over which colours are compared
 BETAS = (0.0, 0.99)
 
 
 class Networks:
     """The style's generator with its average, one critic per attribute, their eyes, optimizers."""
 
-    def __init__(self, config: TextureConfig, source: Source, runtime: Runtime):
+    def __init__(
+        self, config: TextureConfig, source: Source, sets: list[ImageSet], runtime: Runtime
+    ):
         state, clamp = _first_state(config, source), source.pack.card.conv_clamp
         self.G = generator_from_state(state, clamp).to(runtime.device).requires_grad_(False)
         self.G.synthesis.dtype = runtime.dtype
@@ -56,9 +62,11 @@ class Networks:
         self.G.synthesis.requires_grad_(True)
         for parameter in layers_below(self.G.synthesis, 2 * self.G.resolution // CELL):
             parameter.requires_grad_(False)
-        self.eyes = SqueezeNet.from_npz(config.perceptual).to(runtime.device)
+        self.look = look_with(config.perceptual, source.D)
         torch.manual_seed(config.seed)
-        self.D = torch.nn.ModuleList(critic.Critic() for _ in config.names).to(runtime.device)
+        with torch.no_grad():
+            seen = [self.look(as_float(part.images[:NUM_JUDGED])) for part in sets]
+        self.D = torch.nn.ModuleList(Critic(x) for x in seen).to(runtime.device)
         trained = [p for p in self.G.parameters() if p.requires_grad]
         self.opt_G = torch.optim.Adam(trained, config.lr, BETAS, fused=True)
         heads = [p for D in self.D for p in D.heads.parameters()]
@@ -74,16 +82,13 @@ class Networks:
 def train(config: TextureConfig) -> None:
     """Train, resume by rerunning, and write the style pack at the end."""
     runtime = join_processes()
-    source = load_source(config.base)
+    source = _on(load_source(config.base), runtime)
     size = source.G.resolution
     exemplars = load_images(config.data, size).to(runtime.device)
     sets = [exemplars.of(name) if name else exemplars for name in config.names]
-    nets = Networks(config, source, runtime)
+    nets = Networks(config, source, sets, runtime)
     photos = some_of(load_images(config.photos, size), config.most_photos, config.seed)
-    drafts = drafts_of(photos, _on(source, runtime), nets.G.synthesis)
-    with torch.no_grad():
-        for D, part in zip(nets.D, sets, strict=True):
-            D.adjust(critic.features(nets.eyes, as_float(part.images[:NUM_JUDGED])))
+    drafts = drafts_of(photos, source, nets.G.synthesis)
     fixed = drafts[:: max(1, len(drafts) // NUM_JUDGED)][:NUM_JUDGED]
     judge = None
     if config.choose_every:
@@ -168,10 +173,10 @@ def _step(
     for share in run.shares(f"path {path}"):
         own, real = drafts[share.rows(torch.arange(len(drafts)))], square.shown(share.rows(real))
         fake = finished(nets.G.synthesis, own, path, square, share)
-        seen = critic.features(nets.eyes, fake)
+        seen = nets.look(fake)
+        source = square.shown(as_float(own.drawn))
         with torch.no_grad():
-            exemplars = critic.features(nets.eyes, real)
-            before = critic.features(nets.eyes, square.shown(as_float(own.drawn)))
+            exemplars, before = nets.look(real), nets.look(source)
         nets.opt_D.zero_grad(set_to_none=True)
         D.heads.requires_grad_(True)
         loss_D = hinge_d(D(exemplars), D([x.detach() for x in seen]))
@@ -180,17 +185,22 @@ def _step(
         D.heads.requires_grad_(False)
         nets.opt_G.zero_grad(set_to_none=True)
         loss_G, sim = hinge_g(D(seen)), _far(seen, before, config.sim_drop)
-        (loss_G + config.sim_weight * sim).backward()
+        color = (_blurred(fake) - _blurred(source)).abs().mean()
+        (loss_G + config.sim_weight * sim + config.color_weight * color).backward()
         take_step(nets.opt_G)
-        terms = {"loss_D": loss_D, "loss_G": loss_G, "sim": sim}
+        terms = {"loss_D": loss_D, "loss_G": loss_G, "sim": sim, "color": color}
         run.record({f"{key}_{name}".rstrip("_"): value for key, value in terms.items()})
 
 
 def _far(a: list[Tensor], b: list[Tensor], drop: int) -> Tensor:
-    """Perceptual distance of what `critic.features` saw of two pictures, without first layers."""
+    """Perceptual distance of what a critic saw of two pictures, without first layers."""
     pairs = zip(a[drop:], b[drop:], strict=True)
     units = zip(*((unit(x), unit(y)) for x, y in pairs), strict=True)
     return feature_distance(*units).mean()
+
+
+def _blurred(pictures: Tensor) -> Tensor:
+    return F.avg_pool2d(pictures, BLUR)
 
 
 @torch.no_grad()

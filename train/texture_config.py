@@ -35,6 +35,9 @@ class TextureConfig:
     critic_lr: float = field(default=0.001, metadata={"help": "of the discriminators"})
     sim_weight: float = field(default=0.3, metadata={"help": "structure of the source picture"})
     sim_drop: int = field(default=2, metadata={"help": "perceptual layers of five left out"})
+    color_weight: float = field(
+        default=0.0, metadata={"help": "colours of the source picture, in cells of 16 px"}
+    )
     ema_images: float = field(default=1500, metadata={"help": "half-life of the average of G"})
     sample_every: int = field(default=100, metadata={"help": "iterations between sample grids"})
     choose_every: int = field(

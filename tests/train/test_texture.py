@@ -9,10 +9,11 @@ from PIL import Image
 
 from engine.errors import OptionError
 from engine.library import StyleLibrary
-from engine.models.perceptual import SqueezeNet
 from engine.runtime import pick_runtime
-from tests.train.test_recipes import assert_same_state
-from train import critic, texture
+from tests.train.conftest import CHANNELS
+from tests.train.test_recipes import assert_same_state, parts_of
+from train import texture
+from train.critic import Critic, look_with
 from train.data import load_images, seeded
 from train.distributed import WHOLE
 from train.drafts import CELL, Square, drafts_of, finished, random_square
@@ -74,14 +75,14 @@ def test_squares_lie_inside_and_everywhere():
 
 
 def test_a_critic_learns_to_tell_pictures_apart(folder):
-    eyes = SqueezeNet.from_npz(folder / "net.npz")
+    look = look_with(str(folder / "net.npz"), load_source(folder / "packs" / "base").D)
     torch.manual_seed(0)
-    D = critic.Critic()
     smooth = torch.rand(4, 3, 8, 8, generator=seeded("smooth")).repeat_interleave(12, 2)
     smooth = smooth.repeat_interleave(12, 3) * 2 - 1
     rough = torch.rand(4, 3, 96, 96, generator=seeded("rough")) * 2 - 1
-    seen = [critic.features(eyes, x) for x in (smooth, rough)]
-    D.adjust(seen[0])
+    seen = [look(x) for x in (smooth, rough)]
+    D = Critic(seen[0])
+    assert len(D.heads) == 4, "one for each size, and two of five maps have the same"
     frozen = [p.clone() for p in (*D.mix.parameters(), *D.merge.parameters())]
     optimizer = torch.optim.Adam(D.heads.parameters(), 0.002)
     for _ in range(21):
@@ -119,6 +120,12 @@ def test_a_run_resumes_exactly_and_writes_a_style(config, folder, tmp_path):
         config, out=str(tmp_path / "c"), start_from=str(tmp_path / "packs" / "a"), iterations=1
     )
     texture.train(again)
+
+
+def test_without_a_perceptual_network_the_eyes_are_those_of_the_base(config, tmp_path):
+    texture.train(dataclasses.replace(config, perceptual="", out=str(tmp_path), iterations=2))
+    state = parts_of(tmp_path)["parts"]
+    assert state["D"]["0.mix.0.weight"].shape[1] == CHANNELS[32]
 
 
 def test_gray_exemplars_give_a_gray_style(config, folder, tmp_path):
