@@ -30,6 +30,13 @@ class EncoderConfig:
     w_norm_weight: float = field(default=0.0, metadata={"help": "distance of w to the average"})
     face_weight: float = field(default=0.0, metadata={"help": "l2, LPIPS on eyes to mouth"})
     loss_size: int = field(default=256, metadata={"help": "side at which pictures are compared"})
+    imitate: int = field(
+        default=0,
+        metadata={
+            "help": "resolution at which half-drawn pictures are compared with those of the "
+            "base's first encoder; 0: whole ones with the photos"
+        },
+    )
     init: str = field(
         default="pack", metadata={"help": "pack, narrow, full, or in w+ and w fitted to the first"}
     )

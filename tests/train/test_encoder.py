@@ -10,6 +10,7 @@ from torch import nn
 
 from engine.base import read_base
 from engine.errors import OptionError
+from engine.models.perceptual import PerceptualDistance, SqueezeNet
 from engine.pack import load_pack
 from engine.runtime import pick_runtime
 from tests.train.test_recipes import assert_same_state, parts_of
@@ -131,6 +132,31 @@ def test_an_encoder_into_w_begins_with_the_layers_of_the_first_and_the_average(c
     torch.testing.assert_close(E(x), average, atol=2e-3, rtol=1e-2)
     for mine, first in zip(E.stages(x), source.E.stages(x), strict=True):
         torch.testing.assert_close(mine, first, atol=1e-2, rtol=1e-2)
+
+
+def test_an_encoder_imitates_the_first_one_in_half_drawn_pictures(config, tmp_path):
+    source = load_source(config.base)
+    x = as_float(load_images(config.data, source.G.resolution).images)
+    imitating = dataclasses.replace(config, space="w+", imitate=64, out=str(tmp_path))
+
+    def l2(E):
+        distance = PerceptualDistance(SqueezeNet.from_npz(config.perceptual))
+        terms = encoder.encoder_losses(imitating, E, source.G, x, distance, None, first=source.E)
+        return terms["l2"].item()
+
+    class Perfect(nn.Module):
+        variational, input_size = False, source.E.input_size
+
+        def forward(self, photo):
+            return encoder.ws_of(source.G, source.E(photo), "z+")
+
+    assert l2(Perfect()) < 1e-9
+    torch.manual_seed(0)
+    before = l2(encoder.new_encoder(imitating, source).eval())
+    encoder.train(dataclasses.replace(imitating, epochs=8, lr=1e-3))
+    assert l2(load_source(config.base).encoder_into("w+")) < before
+    with pytest.raises(OptionError, match="--imitate 32 is none of"):
+        encoder.train(dataclasses.replace(config, imitate=32, out=str(tmp_path / "b")))
 
 
 def test_presets_are_the_published_ones():
