@@ -56,7 +56,7 @@ class TrainTab:
         self.trainings = trainings
         trainings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.offered = gr.State(len(studio.names()))
-        self.parts: Parts = build_parts(status_line(self._estimate("cpu", None)))
+        self.parts: Parts = build_parts(self._estimate("cpu", None))
         self._connect()
 
     def follow_from(self, page: gr.Blocks, tab: gr.Tab) -> None:
@@ -147,6 +147,7 @@ class TrainTab:
             state: values[state],
             p.findings: self._findings(values),
             p.start: gr.update(interactive=found is not None and found.can_be_trained),
+            p.estimate: self._told(values),
         }
 
     def _findings(self, values: Updates) -> str:
@@ -159,17 +160,28 @@ class TrainTab:
     def choose_preset(self, values: Updates) -> Updates:
         """Take over the number of steps of the preset, and say how long it takes."""
         preset = values[self.parts.preset]
-        told = status_line(self._estimate(preset, None))
+        told = self._told({**values, self.parts.iterations: None})
         return {self.parts.iterations: PRESETS[preset].iterations, self.parts.estimate: told}
 
     def choose_steps(self, values: Updates) -> Updates:
         """Say how long that many steps take."""
         p = self.parts
-        return {p.estimate: status_line(self._estimate(values[p.preset], values[p.iterations]))}
+        return {p.estimate: self._told(values)}
 
-    def _estimate(self, preset: str, iterations: int | None) -> str:
-        steps = iterations or PRESETS[preset].iterations
-        return estimate(self.trainings.seconds(preset, max(1, int(steps))))
+    def _told(self, values: Updates) -> str:
+        """How long the training that is chosen takes."""
+        p = self.parts
+        return self._estimate(values[p.preset], values[p.iterations], self._recipe(values))
+
+    def _estimate(self, preset: str, iterations: int | None, recipe: str = "transfer") -> str:
+        steps = max(1, int(iterations or PRESETS[preset].iterations))
+        return status_line(estimate(self.trainings.seconds(preset, steps, recipe)))
+
+    def _recipe(self, values: Updates) -> str:
+        """The quick recipe, where there is what it needs: photos of people, and trained eyes."""
+        p = self.parts
+        is_quick = values[p.preset] == "cpu" and values[p.people] is not None and weights()
+        return "texture" if is_quick else "transfer"
 
     def start(self, values: Updates) -> Updates:
         """Hand the pictures to a new training and show it."""
@@ -199,10 +211,11 @@ class TrainTab:
         if values[p.preset] not in PRESETS or not 1 <= steps <= MOST_STEPS:
             raise OptionError(f"{steps} steps; accepted are 1 to {MOST_STEPS}: try 400")
         flags: dict[str, Any] = {"base": str(self._base()), "about": str(values[p.about] or "")}
-        flags |= FREER if values[p.freer] else {}
+        recipe = self._recipe(values)
+        flags |= FREER[recipe] if values[p.freer] else {}
         flags |= {"attributes": ",".join(found.names)} if values[p.variants] else {}
         flags |= {"perceptual": str(watching)} if (watching := weights()) else {}
-        return Order(name, title, values[p.preset], steps, flags)
+        return Order(name, title, values[p.preset], steps, flags, recipe)
 
     def stop(self, values: Updates) -> Updates:
         """Ask the training to save and end."""
@@ -229,7 +242,7 @@ class TrainTab:
     def open(self, values: Updates) -> Updates:
         """Show everything, and once more by the timer: a page that still loads can lose it."""
         p, updates = self.parts, self.show({**values, self.parts.shown: None})
-        told = status_line(self._estimate(values[p.preset], values[p.iterations]))
+        told = self._told(values)
         return {**updates, p.shown: None, p.estimate: told, p.timer: gr.Timer(active=True)}
 
     def show(self, values: Updates) -> Updates:

@@ -2,7 +2,7 @@
 
     $STYLIZE_HOME/training/NAME/order.json   what was asked for
                                 data, photos the pictures, prepared
-                                run          the run folder of train.transfer or train.oneshot
+                                run          the run folder of train.RECIPE
                                 log.txt      what the process said
                           /lock              held by the process as long as it lives
 
@@ -33,10 +33,10 @@ ROOT = Path(__file__).parents[2]
 NICENESS = 10  # the page comes first
 GRIDS = 24  # of samples, until the end
 # Pictures a second of the preset cpu on two cores, busy and idle, where nothing was measured yet.
-USUAL_SPEED = (0.4, 0.7)
+USUAL_SPEED = {"transfer": (0.4, 0.7), "texture": (1.5, 4.5)}
 LEAST = 200  # pictures seen before a speed is believed: at first, samples take most of the time
 LOCAL = ("127.0.0.1", "localhost", "::1")
-FREER = {"sim_weight": 0.5}  # what the data doctor recommends
+FREER = {"transfer": {"sim_weight": 0.5}, "texture": {"sim_weight": 0.1}}  # as the doctor says
 
 
 class Trainings:
@@ -169,19 +169,22 @@ class Trainings:
         """Return the folder of a training's style, whether it is there already or not."""
         return self.packs / name
 
-    def seconds(self, preset: str, iterations: int) -> tuple[float, float] | None:
+    def seconds(
+        self, preset: str, iterations: int, recipe: str = "transfer"
+    ) -> tuple[float, float] | None:
         """Return how long a training will take at least and at most; None: never measured here.
 
         Measured is what earlier trainings with this preset did in the median.
         """
-        images = iterations * PRESETS["transfer"][preset].batch
+        images = iterations * PRESETS[recipe][preset].batch
         for name in self.names():
             order, rows = self.order(name), statistics_of(self.folder / name)
             speeds = [r["img_per_s"] for r in rows if r.get("img_per_s") and r["cur_nimg"] >= LEAST]
-            if speeds and (order.recipe, order.preset) == ("transfer", preset):
+            if speeds and (order.recipe, order.preset) == (recipe, preset):
                 return (images / median(speeds),) * 2
         if preset == "cpu" and self.device == "cpu":
-            return images / USUAL_SPEED[1], images / USUAL_SPEED[0]
+            busy, idle = USUAL_SPEED[recipe]
+            return images / idle, images / busy
         return None
 
     def _command(self, order: Order) -> list[str]:
@@ -194,7 +197,7 @@ class Trainings:
             "iterations": order.iterations,
             "sample_every": max(1, min(preset.sample_every, order.iterations // GRIDS)),
         }
-        if order.recipe == "transfer":
+        if order.recipe != "oneshot":
             flags["data"] = home / "data"
             flags["choose_every"] = max(1, min(preset.choose_every, order.iterations // 2))
         else:

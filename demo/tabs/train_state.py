@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.card import CARD_FILE
-from train import oneshot, transfer_config
+from train import oneshot, texture_config, transfer_config
 
-PRESETS = {"transfer": transfer_config.PRESETS, "oneshot": oneshot.PRESETS}  # by recipe
+PRESETS = {  # by recipe
+    "transfer": transfer_config.PRESETS,
+    "texture": texture_config.PRESETS,
+    "oneshot": oneshot.PRESETS,
+}
 TAIL_BYTES = 8192
 PNG_END = b"IEND\xaeB`\x82"  # a grid without it is being written
 # tqdm's bar:  12%|#2   | 288/2400 [01:10<08:40,  4.06img/s]
@@ -80,7 +84,7 @@ def read_state(order: Order, home: Path, pack: Path, active: str) -> State:
         phase, problem = "failed", found[0].strip()
     rows = statistics_of(home)
     warnings = [row["warning"] for row in rows if "warning" in row]
-    bars = BAR.findall(log)
+    bars = [bar for bar in BAR.findall(log) if int(bar[1]) == order.images]
     images, left = (int(bars[-1][0]), bars[-1][2].decode()) if bars else (0, "")
     grids = [p for p in sorted((home / "run").glob("samples-*.png")) if _tail(p).endswith(PNG_END)]
     return State(

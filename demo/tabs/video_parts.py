@@ -58,6 +58,7 @@ class Parts:
     identity: gr.Slider
     mean: gr.Radio
     carry: gr.Slider
+    quick: gr.Checkbox
     empty: gr.HTML
     live: gr.HTML
     result: gr.Video

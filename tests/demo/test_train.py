@@ -15,8 +15,8 @@ from app import parse_arguments
 from demo.studio import Studio
 from demo.tabs import train_runs
 from demo.tabs.train import TrainTab
-from demo.tabs.train_runs import Trainings, open_trainings
-from demo.tabs.train_state import Order
+from demo.tabs.train_runs import FREER, Trainings, open_trainings
+from demo.tabs.train_state import PRESETS, Order
 from demo.tabs.train_style import free_name, plain_name
 from demo.tabs.train_view import curves_html, duration
 from demo.ui import build_ui, launch_settings
@@ -24,7 +24,9 @@ from engine.detect import Face
 from engine.errors import OptionError, TrainingError
 from engine.library import StyleLibrary
 from engine.pack import EMBEDDED_PACKS, load_pack
+from train.config import configure, parser_of
 from train.features import FFHQ_POINTS
+from train.texture_config import TextureConfig
 
 from .page import RUNTIME, TabVisitor
 
@@ -139,6 +141,27 @@ def test_pictures_are_examined_and_the_training_is_started(owner: Owner, patient
     owner.set(samples=None).click("show")
     assert owner.value("samples") is None, "a page is sent only what is new"
     assert len(owner.click("open").value("samples")) == 12
+
+
+def test_photos_and_trained_eyes_make_the_training_quick(owner: Owner, tmp_path: Path, monkeypatch):
+    eyes, orders = tmp_path / "squeezenet.npz", []
+    monkeypatch.setattr("demo.tabs.train.weights", lambda: eyes)
+    monkeypatch.setattr(Trainings, "begin", lambda self, order, folders: orders.append(order))
+    owner.click("look_at_pictures", pictures=pictures(tmp_path / "sent", 6))
+    slow = owner.value("estimate")
+    owner.click("look_at_photos", photos=pictures(tmp_path / "people", 6))
+    assert owner.value("estimate") != slow and "on two idle" in owner.value("estimate")
+    owner.click("start", name="Ink", iterations=250, freer=True)
+    [order] = orders
+    assert (order.recipe, order.flags["perceptual"]) == ("texture", str(eyes))
+    assert order.flags["sim_weight"] == FREER["texture"]["sim_weight"]
+    home = owner.tab.trainings.folder / "ink"
+    (home / "photos").mkdir(parents=True)
+    command = owner.tab.trainings._command(order)
+    assert {"train.texture", f"--photos={home / 'photos'}", "--iterations=250"} <= set(command)
+    recipe = (TextureConfig, PRESETS["texture"])
+    config = configure(*recipe, parser_of(*recipe, "").parse_args(command[3:]))
+    assert (config.batch, config.choose_every) == (8, 100)
 
 
 def test_one_training_at_a_time_and_stopped_ones_go_on(trainings: Trainings, patient, tmp_path):
