@@ -58,11 +58,15 @@ class Critic(nn.Module):
     Args:
         seen: what a `Look` gives of some exemplars: how many channels there are, how large maps
             are beside each other, and by how much their values differ.
+        num_scales: of the sizes, the finest first; all of four see what is shown, two its texture
+            only, which is what drawings far from photographs can be followed in.
     """
 
-    def __init__(self, seen: Sequence[Tensor]) -> None:
+    def __init__(self, seen: Sequence[Tensor], num_scales: int = 4) -> None:
         super().__init__()
         maps = _last_of_each_size(seen)
+        halvings = range(len(maps) - 1, -1, -1)
+        maps = maps[:num_scales]
         self.mix = nn.ModuleList(nn.Conv2d(x.shape[1], WIDTH, 1, bias=False) for x in maps)
         self.merge = nn.ModuleList(
             nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False) for _ in maps[1:]
@@ -70,13 +74,14 @@ class Critic(nn.Module):
         for fixed in (*self.mix, *self.merge):
             nn.init.kaiming_normal_(fixed.weight, nonlinearity="linear")
             fixed.requires_grad_(False)
-        self.heads = nn.ModuleList(_head(len(maps) - 1 - i) for i in range(len(maps)))
+        self.heads = nn.ModuleList(_head(halvings[i]) for i in range(len(maps)))
         scale = torch.stack([1 / x.float().std() for x in maps])
         self.register_buffer("scale", scale.detach())
 
     def forward(self, seen: Sequence[Tensor]) -> Tensor:
         """Scores [N, cells] of what was seen."""
-        scaled = zip(self.mix, _last_of_each_size(seen), self.scale, strict=True)
+        seen = _last_of_each_size(seen)[: len(self.heads)]
+        scaled = zip(self.mix, seen, self.scale, strict=True)
         maps = [mix(x * scale) for mix, x, scale in scaled]
         for i in reversed(range(len(maps) - 1)):
             coarse = F.interpolate(maps[i + 1], size=maps[i].shape[2:], mode="bilinear")

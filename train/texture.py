@@ -66,7 +66,7 @@ class Networks:
         torch.manual_seed(config.seed)
         with torch.no_grad():
             seen = [self.look(as_float(part.images[:NUM_JUDGED])) for part in sets]
-        self.D = torch.nn.ModuleList(Critic(x) for x in seen).to(runtime.device)
+        self.D = torch.nn.ModuleList(Critic(x, config.scales) for x in seen).to(runtime.device)
         trained = [p for p in self.G.parameters() if p.requires_grad]
         self.opt_G = torch.optim.Adam(trained, config.lr, BETAS, fused=True)
         heads = [p for D in self.D for p in D.heads.parameters()]

@@ -32,6 +32,9 @@ class TextureConfig:
         default=0.5625, metadata={"help": "of a picture's side: a random square to learn from"}
     )
     lr: float = field(default=0.002, metadata={"help": "of the generator; Adam, betas 0 and 0.99"})
+    scales: int = field(
+        default=4, metadata={"help": "of what critics see, finest first; 2: texture only"}
+    )
     critic_lr: float = field(default=0.001, metadata={"help": "of the discriminators"})
     sim_weight: float = field(default=0.3, metadata={"help": "structure of the source picture"})
     sim_drop: int = field(default=2, metadata={"help": "perceptual layers of five left out"})
@@ -55,6 +58,8 @@ class TextureConfig:
             )
         if not 0 < self.part <= 1:
             raise OptionError(f"--part {self.part} is outside of 0 .. 1: try 0.5625")
+        if not 1 <= self.scales <= 4:
+            raise OptionError(f"--scales {self.scales} is none of 1 .. 4: 4 takes all there are")
         if not 0 <= self.sim_drop <= 4:
             raise OptionError(f"--sim-drop {self.sim_drop} is none of 0 .. 4: 2 frees colours")
 

@@ -83,6 +83,9 @@ def test_a_critic_learns_to_tell_pictures_apart(folder):
     seen = [look(x) for x in (smooth, rough)]
     D = Critic(seen[0])
     assert len(D.heads) == 4, "one for each size, and two of five maps have the same"
+    fine = Critic(seen[0], num_scales=2)
+    assert fine(seen[0]).shape[1] < D(seen[0]).shape[1]
+    assert len(fine.heads[0]) == len(D.heads[0])
     frozen = [p.clone() for p in (*D.mix.parameters(), *D.merge.parameters())]
     optimizer = torch.optim.Adam(D.heads.parameters(), 0.002)
     for _ in range(21):
@@ -147,7 +150,7 @@ def test_gray_exemplars_give_a_gray_style(config, folder, tmp_path):
 
 
 def test_bad_settings_are_refused(config, tmp_path):
-    for wrong, message in {"part": 0.0, "sim_drop": 5, "iterations": 0}.items():
+    for wrong, message in {"part": 0.0, "sim_drop": 5, "scales": 5, "iterations": 0}.items():
         with pytest.raises(OptionError, match=f"--{wrong.replace('_', '-')} {message}"):
             dataclasses.replace(config, **{wrong: message})
     pack = tmp_path / "packs" / "a"
