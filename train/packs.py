@@ -17,7 +17,7 @@ from engine.card import (
     GENERATOR_FILE,
     Card,
 )
-from engine.errors import PackError
+from engine.errors import OptionError, PackError
 from engine.image import resize, to_uint8
 from engine.models.backbone_encoder import PhotoEncoder
 from engine.models.detail import DetailEncoder, detail_from_state
@@ -25,7 +25,7 @@ from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import FeaturePyramidEncoder, encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.pack import Pack, load_pack, read_card, save_pack
-from engine.surgery import without_shared
+from engine.surgery import with_shared, without_shared
 
 PREVIEW_SIZE = 256
 
@@ -76,6 +76,24 @@ def load_source(folder: str | Path) -> Source:
         encoder,
         detail,
     )
+
+
+def earlier_style(
+    folder: str | Path, names: Sequence[str], source: Source
+) -> dict[str, torch.Tensor]:
+    """The generator of a style to go on from, whole: state dict with the paths `names`.
+
+    Raises:
+        OptionError: the style has another base or other paths.
+    """
+    pack = load_pack(folder)
+    found = list(pack.card.attributes or [""])
+    if pack.card.base != source.reference or found != list(names):
+        raise OptionError(
+            f"--start-from {folder} has base {pack.card.base} and paths {found}; "
+            f"{source.reference} and {list(names)} are needed: choose another, or leave it out"
+        )
+    return with_shared(pack.state(GENERATOR_FILE), source.G.state_dict())
 
 
 def save_base(folder: str | Path, networks: Mapping[str, nn.Module], record: Any) -> Pack:

@@ -23,13 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.card import GENERATOR_FILE
-from engine.errors import OptionError
 from engine.models.perceptual import feature_distance, unit
 from engine.models.stylegan2 import Generator, generator_from_state
-from engine.pack import load_pack
 from engine.runtime import Runtime
-from engine.surgery import expand_paths, with_shared, without_color
+from engine.surgery import expand_paths, without_color
 from train.config import run_recipe
 from train.critic import Critic, look_with
 from train.data import ImageSet, as_float, draw, load_images, seeded
@@ -40,7 +37,7 @@ from train.gan import layers_below
 from train.loop import Run, autocast, ema_beta, update_ema
 from train.losses import hinge_d, hinge_g
 from train.monitors import Choice, Judge, observe, take_best
-from train.packs import Source, load_source, preview_of, save_style
+from train.packs import Source, earlier_style, load_source, preview_of, save_style
 from train.semantic import perceptual_name
 from train.texture_config import PRESETS, TextureConfig
 
@@ -147,22 +144,11 @@ def _on(source: Source, runtime: Runtime) -> Source:
 
 
 def _first_state(config: TextureConfig, source: Source) -> dict[str, Tensor]:
-    """What the style's generator starts as: the source's with paths above, or an earlier style.
-
-    Raises:
-        OptionError: the earlier style has another base or other paths.
-    """
-    base, size = source.G.state_dict(), source.G.resolution
-    if not config.start_from:
-        return expand_paths(base, len(config.names), size, size // 2)
-    pack = load_pack(config.start_from)
-    names = list(pack.card.attributes or [""])
-    if pack.card.base != source.reference or names != config.names:
-        raise OptionError(
-            f"--start-from {config.start_from} has base {pack.card.base} and paths {names}; "
-            f"{source.reference} and {config.names} are needed: choose another, or leave it out"
-        )
-    return with_shared(pack.state(GENERATOR_FILE), base)
+    """What the style's generator starts as: the source's with paths above, or an earlier style."""
+    if config.start_from:
+        return earlier_style(config.start_from, config.names, source)
+    size = source.G.resolution
+    return expand_paths(source.G.state_dict(), len(config.names), size, size // 2)
 
 
 def _step(

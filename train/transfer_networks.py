@@ -5,20 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.card import GENERATOR_FILE
-from engine.errors import OptionError
 from engine.latent import map_zplus
 from engine.models.discriminator import discriminator_from_state
 from engine.models.stylegan2 import generator_from_state
-from engine.pack import load_pack
 from engine.runtime import Runtime
-from engine.surgery import expand_paths, with_shared
+from engine.surgery import expand_paths
 from train.augment import Augment
 from train.codes import Content
 from train.gan import first_layers, layers_below, lazy_adam
 from train.loop import Values
 from train.monitors import Choice
-from train.packs import Source
+from train.packs import Source, earlier_style
 from train.transfer_config import TransferConfig
 
 
@@ -92,19 +89,8 @@ class Networks:
 
 
 def _first_state(config: TransferConfig, source: Source) -> dict[str, Tensor]:
-    """What the style's generator starts as: the source's with paths, or an earlier style.
-
-    Raises:
-        OptionError: the earlier style has another base or other paths.
-    """
-    base = source.G.state_dict()
-    if not config.start_from:
-        return expand_paths(base, len(config.names), config.path_until, config.path_from)
-    pack = load_pack(config.start_from)
-    names = list(pack.card.attributes or [""])
-    if pack.card.base != source.reference or names != config.names:
-        raise OptionError(
-            f"--start-from {config.start_from} has base {pack.card.base} and paths {names}; "
-            f"{source.reference} and {config.names} are needed: choose another, or leave it out"
-        )
-    return with_shared(pack.state(GENERATOR_FILE), base)
+    """What the style's generator starts as: the source's with paths, or an earlier style."""
+    if config.start_from:
+        return earlier_style(config.start_from, config.names, source)
+    paths = (len(config.names), config.path_until, config.path_from)
+    return expand_paths(source.G.state_dict(), *paths)
