@@ -15,9 +15,8 @@ from torch import Tensor
 
 from engine.detect import Face
 from engine.errors import OutOfMemory
-from engine.live import draw_crops
 from engine.pipeline import Portrait, Stylizer
-from engine.portraits import encode_faces, framed_faces, read_detail
+from engine.portraits import encode_faces, read_detail
 from engine.runtime import Runtime
 from motion.person import Look
 
@@ -60,17 +59,6 @@ def encoded(stylizer: Stylizer, seen: Sequence[tuple[np.ndarray, Face]]) -> list
     """Encode faces, each with the picture it was seen in; their detail is read while drawing."""
     base, space = stylizer.style.base, stylizer.card.encoder_space
     return encode_faces(seen, base, space, with_detail=False)
-
-
-def framed(stylizer: Stylizer, seen: Sequence[tuple[np.ndarray, Face]]) -> list[Portrait]:
-    """Cut faces out for students, each with the picture it was seen in."""
-    return framed_faces(seen, stylizer.style.base, stylizer.card.encoder_space)
-
-
-def quickly_drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:
-    """Turn framed faces into pictures uint8 [R, R, 3] with the student of a style."""
-    crops = np.stack([portrait.face.crop for portrait in portraits])
-    return list(draw_crops(look.stylizer.style, crops))
 
 
 def drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:

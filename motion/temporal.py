@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import color
 from engine.errors import Cancelled, OptionError
 from engine.finish import finished
 from engine.image import resize
-from engine.live import check_quick
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
-from motion.batches import Batches, drawn, encoded, framed, quickly_drawn, usual_batch
+from motion.batches import Batches, drawn, encoded, usual_batch
 from motion.flow import carried
 from motion.means import Means
 from motion.person import Look, Person
+from motion.quick import check_quick, framed, quickly_drawn
 from motion.snapshots import flattened, kept_faces, nested, restored_faces
+from motion.surroundings import Surroundings
 from motion.temporal_options import TemporalOptions, frame_options
 from motion.track import LONGEST_GAP
 from motion.watch import Sighting, Watch
@@ -100,8 +100,7 @@ class Stabilizer:
         means: who is in the clip, from a first look through it (`motion.means`); None: not known.
 
     Raises:
-        OptionError: `options.whole_photo` is off, or `temporal.quick` is on for a style whose
-            student does not draw it so.
+        OptionError: `options.whole_photo` is off, or no student draws so and `quick` is on.
     """
 
     def __init__(
@@ -121,10 +120,10 @@ class Stabilizer:
                 "whole_photo is false; a video keeps its frame: leave out --no-whole-photo"
             )
         self.people, self.watch = dict(people or {}), watch or Watch(stylizer)
+        self._usual, self._read, self._drawn = Look(stylizer, self.options), encoded, drawn
         if self.temporal.quick:
-            looks = [Look(stylizer, self.options), *filter(None, self.people.values())]
-            for look in looks:
-                check_quick(look.stylizer.card, look.options)
+            check_quick([self._usual, *filter(None, self.people.values())])
+            self._read, self._drawn = framed, quickly_drawn
         self._batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
         self._encode, self._draw = Batches(self._batch), Batches(self._batch)
         self.means: Means | None = None
@@ -134,7 +133,7 @@ class Stabilizer:
         self._watched: Mapping[str, Any] = {}  # the state of the watch after it
         self._scene = self._scene_length = 0  # number of the scene, its frames
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
-        self._tones: np.ndarray | None = None  # of the surroundings, as `color.toned` takes them
+        self._around = Surroundings()
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
     def push(self, frame: Frame) -> list[StylizedFrame]:
@@ -158,7 +157,7 @@ class Stabilizer:
         """Return the frames still held: the video, or a scene of it, is over."""
         done = self._advance(0, 1)
         self._persons, self._scene_length, self._last = {}, 0, ()
-        self._tones = None
+        self._around = Surroundings()
         return done
 
     def snapshot(self) -> dict[str, Any]:
@@ -177,7 +176,7 @@ class Stabilizer:
                 "watch": self._watched,
                 "persons": {str(k): person.snapshot() for k, person in self._persons.items()},
                 **kept_faces(placed | self._awaited),
-                "tones": {} if self._tones is None else {"mean": self._tones},
+                "tones": {k: v for k, v in vars(self._around).items() if v is not None},
                 "last": {str(i): picture for i, picture in enumerate(self._last)},
             }
         )
@@ -193,7 +192,7 @@ class Stabilizer:
             int(k): Person.restored(person, self.temporal, self._most_held)
             for k, person in state.get("persons", {}).items()
         }
-        self._tones = state.get("tones", {}).get("mean")
+        self._around = Surroundings(state.get("tones", {}).get("tones"))
         self._held, self._last = [], tuple(state.get("last", {}).values())
         self._awaited = restored_faces(state, self.stylizer)
 
@@ -245,8 +244,7 @@ class Stabilizer:
                 if self._is_chosen(number) and person.is_shown(index, self._scene_length):
                     face = person.face_in(rgb, index, time)
                     seen += [(one, number, (rgb, face))] if face is not None else []
-        read = framed if self.temporal.quick else encoded
-        portraits = self._encode(partial(read, self.stylizer), [s[2] for s in seen])
+        portraits = self._encode(partial(self._read, self.stylizer), [s[2] for s in seen])
         for (one, number, _), portrait in zip(seen, portraits, strict=True):
             self._persons[number].learn(one.frame.index, float(one.frame.time), portrait)
             one.portraits[number] = portrait
@@ -265,9 +263,7 @@ class Stabilizer:
         for number in sorted({number for one in held for number in one.portraits}):
             own = [one for one in held if number in one.portraits]
             steadied = [self._steadied(one, number) for one in own]
-            look = self._look(number)
-            draw = quickly_drawn if self.temporal.quick else drawn
-            pictures = self._draw(partial(draw, look), steadied)
+            pictures = self._draw(partial(self._drawn, self._look(number)), steadied)
             for one, *drawing in zip(own, steadied, pictures, strict=True):
                 crops[one.frame.index, number] = tuple(drawing)
         done = [self._composed(one, crops) for one in held]
@@ -276,11 +272,11 @@ class Stabilizer:
         return done
 
     def _steadied(self, held: _Held, number: int) -> Portrait:
-        person, time = self._persons[number], float(held.frame.time)
-        return person.steadied(held.portraits[number], time, FREE_LAYERS)
+        portrait, time = held.portraits[number], float(held.frame.time)
+        return self._persons[number].steadied(portrait, time, FREE_LAYERS)
 
     def _look(self, number: int) -> Look:
-        return self.people.get(number) or Look(self.stylizer, self.options)
+        return self.people.get(number) or self._usual
 
     def _composed(
         self, held: _Held, crops: Mapping[tuple[int, int], tuple[Portrait, np.ndarray]]
@@ -288,7 +284,7 @@ class Stabilizer:
         """Paste the faces of one frame, and carry on what the frame before it showed."""
         frame, rgb, time = held.frame, held.frame.rgb, float(held.frame.time)
         placed = [(self._persons[n], self._look(n), *crops[frame.index, n]) for n in held.portraits]
-        picture = self._toned(rgb, time, placed)
+        picture = self._around.toned(rgb, time, placed, self.options.surroundings)
         for person, *drawing in placed:
             picture = person.pasted(picture, rgb, time, *drawing)
         share = self.temporal.steadiness * self.temporal.carry
@@ -298,14 +294,3 @@ class Stabilizer:
         rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
         alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
         return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(held.portraits))
-
-    def _toned(self, rgb: np.ndarray, time: float, placed: Sequence[Any]) -> np.ndarray:
-        """The frame in the tones of its drawings; where a scene has no face, in those of before."""
-        share = self.options.surroundings
-        if not share:
-            return rgb
-        found = [person.tones(rgb, time, *drawing) for person, *drawing in placed]
-        seen = [tones for tones in found if tones is not None]
-        if seen:
-            self._tones = np.mean(seen, axis=0)
-        return rgb if self._tones is None else color.toned(rgb, self._tones, share)

@@ -18,7 +18,7 @@ from demo.studio import Studio
 from demo.tabs.pieces import LAST, LIGHT, empty_stage
 from demo.tabs.train_parts import MOST_STEPS, WELCOME, Parts, build_parts, put_away
 from demo.tabs.train_runs import FREER, Trainings
-from demo.tabs.train_set import PictureSet, make_set, missing_of, weights
+from demo.tabs.train_set import PictureSet, make_set, missing_of, recipe_for, weights
 from demo.tabs.train_state import Order, State
 from demo.tabs.train_style import free_name, loaded, packed
 from demo.tabs.train_view import curves_html, estimate, findings_html, pairs, progress_html
@@ -56,7 +56,7 @@ class TrainTab:
         self.trainings = trainings
         trainings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.offered = gr.State(len(studio.names()))
-        self.parts: Parts = build_parts(self._estimate("cpu", None))
+        self.parts: Parts = build_parts(status_line(estimate(trainings.seconds("cpu"))))
         self._connect()
 
     def follow_from(self, page: gr.Blocks, tab: gr.Tab) -> None:
@@ -159,29 +159,18 @@ class TrainTab:
 
     def choose_preset(self, values: Updates) -> Updates:
         """Take over the number of steps of the preset, and say how long it takes."""
-        preset = values[self.parts.preset]
-        told = self._told({**values, self.parts.iterations: None})
-        return {self.parts.iterations: PRESETS[preset].iterations, self.parts.estimate: told}
+        p, steps = self.parts, PRESETS[values[self.parts.preset]].iterations
+        return {p.iterations: steps, p.estimate: self._told({**values, p.iterations: steps})}
 
     def choose_steps(self, values: Updates) -> Updates:
         """Say how long that many steps take."""
-        p = self.parts
-        return {p.estimate: self._told(values)}
+        return {self.parts.estimate: self._told(values)}
 
     def _told(self, values: Updates) -> str:
-        """How long the training that is chosen takes."""
         p = self.parts
-        return self._estimate(values[p.preset], values[p.iterations], self._recipe(values))
-
-    def _estimate(self, preset: str, iterations: int | None, recipe: str = "transfer") -> str:
-        steps = max(1, int(iterations or PRESETS[preset].iterations))
-        return status_line(estimate(self.trainings.seconds(preset, steps, recipe)))
-
-    def _recipe(self, values: Updates) -> str:
-        """The quick recipe, where there is what it needs: photos of people, and trained eyes."""
-        p = self.parts
-        is_quick = values[p.preset] == "cpu" and values[p.people] is not None and weights()
-        return "texture" if is_quick else "transfer"
+        recipe = recipe_for(values[p.preset], values[p.people])
+        seconds = self.trainings.seconds(values[p.preset], values[p.iterations], recipe)
+        return status_line(estimate(seconds))
 
     def start(self, values: Updates) -> Updates:
         """Hand the pictures to a new training and show it."""
@@ -211,7 +200,7 @@ class TrainTab:
         if values[p.preset] not in PRESETS or not 1 <= steps <= MOST_STEPS:
             raise OptionError(f"{steps} steps; accepted are 1 to {MOST_STEPS}: try 400")
         flags: dict[str, Any] = {"base": str(self._base()), "about": str(values[p.about] or "")}
-        recipe = self._recipe(values)
+        recipe = recipe_for(values[p.preset], values[p.people])
         flags |= FREER[recipe] if values[p.freer] else {}
         flags |= {"attributes": ",".join(found.names)} if values[p.variants] else {}
         flags |= {"perceptual": str(watching)} if (watching := weights()) else {}
@@ -242,8 +231,8 @@ class TrainTab:
     def open(self, values: Updates) -> Updates:
         """Show everything, and once more by the timer: a page that still loads can lose it."""
         p, updates = self.parts, self.show({**values, self.parts.shown: None})
-        told = self._told(values)
-        return {**updates, p.shown: None, p.estimate: told, p.timer: gr.Timer(active=True)}
+        updates |= {p.shown: None, p.estimate: self._told(values)}
+        return {**updates, p.timer: gr.Timer(active=True)}
 
     def show(self, values: Updates) -> Updates:
         """What is new of the training that is chosen, or of the latest one."""

@@ -170,13 +170,14 @@ class Trainings:
         return self.packs / name
 
     def seconds(
-        self, preset: str, iterations: int, recipe: str = "transfer"
+        self, preset: str, iterations: float | None = None, recipe: str = "transfer"
     ) -> tuple[float, float] | None:
         """Return how long a training will take at least and at most; None: never measured here.
 
         Measured is what earlier trainings with this preset did in the median.
         """
-        images = iterations * PRESETS[recipe][preset].batch
+        settings = PRESETS[recipe][preset]
+        images = max(1, int(iterations or settings.iterations)) * settings.batch
         for name in self.names():
             order, rows = self.order(name), statistics_of(self.folder / name)
             speeds = [r["img_per_s"] for r in rows if r.get("img_per_s") and r["cur_nimg"] >= LEAST]

@@ -154,6 +154,12 @@ def missing_of(*, with_photos: bool) -> list[Finding]:
     return missing if weights() else [*missing, NO_WEIGHTS]
 
 
+def recipe_for(preset: str, people: PictureSet | None) -> str:
+    """Return the quick recipe where there is what it needs: photos of people, and trained eyes."""
+    is_quick = preset == "cpu" and people is not None and weights() is not None
+    return "texture" if is_quick else "transfer"
+
+
 def weights() -> Path | None:
     """Return the public weights that watch over eyes and mouths, if they were fetched."""
     entry, folder = public_files()["squeezenet"], weights_folder()

@@ -145,7 +145,8 @@ def test_pictures_are_examined_and_the_training_is_started(owner: Owner, patient
 
 def test_photos_and_trained_eyes_make_the_training_quick(owner: Owner, tmp_path: Path, monkeypatch):
     eyes, orders = tmp_path / "squeezenet.npz", []
-    monkeypatch.setattr("demo.tabs.train.weights", lambda: eyes)
+    for module in ("train", "train_set"):
+        monkeypatch.setattr(f"demo.tabs.{module}.weights", lambda: eyes)
     monkeypatch.setattr(Trainings, "begin", lambda self, order, folders: orders.append(order))
     owner.click("look_at_pictures", pictures=pictures(tmp_path / "sent", 6))
     slow = owner.value("estimate")
