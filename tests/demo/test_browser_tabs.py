@@ -76,7 +76,7 @@ def test_what_is_no_clip_is_put_away(visit, filmed, tmp_path: Path):
 
 
 def test_a_training_is_started_watched_and_stopped(visit, filmed, tmp_path: Path, monkeypatch):
-    script = "import time; print('  0%| | 4/1600 [00:01<00:01, 4img/s]', flush=True); time.sleep(90)"
+    script = "import time; print('0%| | 4/1600 [00:01<00:01, 4img/s]', flush=True); time.sleep(90)"
     monkeypatch.setattr(Trainings, "_command", lambda self, order: [sys.executable, "-c", script])
     filmed.detector.faces = (face(48, 40, 30),)
     visitor = visit(status="#train-status")
