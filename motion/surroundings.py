@@ -21,7 +21,9 @@ class Surroundings:
 
     tones: np.ndarray | None = None
 
-    def toned(self, rgb: np.ndarray, time: float, placed: Sequence[Any], share: float) -> Any:
+    def toned(
+        self, rgb: np.ndarray, time: float, placed: Sequence[Any], share: float
+    ) -> np.ndarray:
         """Return the frame uint8 [H, W, 3], `share` of the way in the tones of its drawings.
 
         `placed` are persons, each with the further arguments of `Person.tones`.

@@ -15,13 +15,12 @@ from tqdm import tqdm
 
 from engine.errors import OptionError
 from engine.image import to_uint8
-from engine.latent import map_zplus
 from engine.models.detail import SHRINKING, as_addition, small_picture
 from engine.models.stylegan2 import SynthesisNetwork
 from engine.ops.upfirdn2d import upsample2d
 from train.data import ImageSet, as_float
 from train.distributed import Share, rank
-from train.encoder import encoder_input
+from train.encoder import encoder_input, ws_of
 from train.packs import Source
 
 CELL = 8  # pixels of a picture per cell of the features that are kept
@@ -125,8 +124,7 @@ def drafts_of(photos: ImageSet, source: Source, style: SynthesisNetwork) -> Draf
     batches = photos.images.split(BATCH)
     for batch in tqdm(batches, desc="drafts", mininterval=5, disable=rank() != 0):
         photo = as_float(batch.to(device))
-        codes = E(encoder_input(photo, E.input_size)).float()
-        ws = map_zplus(G.mapping, codes) if space.startswith("z") else codes
+        ws = ws_of(G, E(encoder_input(photo, E.input_size)).float(), space)
         detail = None
         if source.detail is not None:
             detail = source.detail(photo, small_picture(G.synthesis, ws)).float()
