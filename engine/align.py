@@ -16,19 +16,16 @@ import numpy as np
 from PIL import Image
 
 from engine import color
+from engine.edges import beyond
 from engine.errors import ImageError
 from engine.warp import covered_box, reduce_to_photo, reduced_window, rescale, warp
 
 # Rows blended at a time: a 40-megapixel photo then costs no more memory than its own copy.
 STRIP = 256
-# Rows faded at a time: what fits the processor's cache.
-FADED_ROWS = 32
 MASK_SIZE = 256
 FEATHER = 0.3
 # Colour is compared at this size: enough for mean and deviation, whatever the photo's resolution.
 COLOR_SIZE = 128
-# Above this side the surroundings of a padded picture are blurred on a reduced copy.
-BLUR_SIZE = 1024
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def align(
         # The recipe divides the corners only: rounding of the reduced photo, and half a pixel, move
         # what it really cuts out. The matrix has to tell the truth.
         quad = (quad / shrink + 0.5) * extent / grid - 0.5
-    image, inner = _cut(rgb, quad, grid.astype(int), side / shrink)
+    image, inner = _cut(rgb, quad, grid.astype(int), side / shrink, transform_size is not None)
     crop = _sample(image, inner, size, transform_size)
     return AlignedFace(crop, quad_to_matrix(quad, size))
 
@@ -146,7 +143,7 @@ def paste(
         face = warp(crop, photo_to_crop, box, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
         weight = warp(_mask(feather), photo_to_mask, box, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
         part = out[box[1] : box[3], x0:x1]
-        part[:] = np.rint(part + weight[..., None] * (face.astype(np.float32) - part))
+        part[:] = cv2.blendLinear(face, np.ascontiguousarray(part), weight, 1 - weight)
     return out
 
 
@@ -195,94 +192,42 @@ def _check_overlap(rgb: np.ndarray, quad: np.ndarray) -> None:
 
 
 def _cut(
-    rgb: np.ndarray, quad: np.ndarray, grid: np.ndarray, side: float
+    rgb: np.ndarray, quad: np.ndarray, grid: np.ndarray, side: float, exact: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut what lies around the square out of the photo reduced to `grid` (width, height).
 
-    `side` is that of the square on this grid. Returns the uint8 piece and the corners within it.
+    `side` is that of the square on this grid, `exact` is for the original arithmetic. Returns the
+    uint8 piece and the corners within it.
     """
     scale = np.array(rgb.shape[1::-1]) / grid
     quad = (quad + 0.5) / scale - 0.5
     border = max(int(np.rint(side * 0.1)), 3)
     low, high = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
     low, high = np.maximum(low - border, 0), np.minimum(high + border, grid)
-    image, quad = reduced_window(rgb, low, high, scale), quad - low
+    image, quad = reduced_window(rgb, low, high, scale, exact=exact), quad - low
     pad_low = np.maximum(border - np.floor(quad.min(0)).astype(int), 0)
     pad_high = np.maximum(np.ceil(quad.max(0)).astype(int) + border - (high - low), 0)
     if max(pad_low.max(), pad_high.max()) <= border - 4:
         return image, quad
     least = max(int(np.rint(side * 0.3)), 1)
-    return _complete(image, quad, np.maximum(pad_low, least), np.maximum(pad_high, least), side)
-
-
-def _complete(
-    image: np.ndarray, quad: np.ndarray, pad_low: np.ndarray, pad_high: np.ndarray, side: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reflect the picture beyond its edges, ever more blurred, then fading to the median colour.
-
-    rim is 1 at the outermost pixel and 0 at the picture's edge, along x and along y; the blur is
-    weighted by 3 rim + 1, the median by rim. Only the part under the square is returned.
-    """
-    (left, top), (right, bottom) = pad_low.tolist(), pad_high.tolist()
-    padded = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)
-    rim = [_rim(padded.shape[1], left, right), _rim(padded.shape[0], top, bottom)]
-    blurred, median = _surroundings(padded, rim, 0.02 * side)
-    quad = quad + pad_low
-    low = np.maximum(np.floor(quad.min(0)).astype(int) - 2, 0)
-    high = np.minimum(np.ceil(quad.max(0)).astype(int) + 3, padded.shape[1::-1])
-    reduction = np.array(blurred.shape[1::-1]) / padded.shape[1::-1]
-    to_blurred = np.diag([*reduction, 1.0])
-    to_blurred[:2, 2] = (reduction - 1) / 2
-    piece = padded[low[1] : high[1], low[0] : high[0]]
-    for first in range(low[1], high[1], FADED_ROWS):
-        box = (low[0], first, high[0], min(first + FADED_ROWS, high[1]))
-        soft = warp(blurred, to_blurred, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
-        strip = piece[first - low[1] : box[3] - low[1]]
-        near = [rim[0][low[0] : high[0]], rim[1][first : box[3]]]
-        strip[:] = np.rint(np.clip(_fade(strip, near, soft, median), 0, 255))
-    return piece, quad - low
-
-
-def _rim(length: int, before: int, after: int) -> np.ndarray:
-    at = np.arange(length, dtype=np.float32)
-    return 1 - np.minimum(at / before, at[::-1] / after)
-
-
-def _fade(
-    image: np.ndarray, rim: list[np.ndarray], blurred: np.ndarray, median: np.ndarray | None
-) -> np.ndarray:
-    """Mix [h, w, 3] with its float32 blurred copy, then with the median colour, as rim rises."""
-    weight = np.maximum.outer(rim[1], rim[0])[..., None]
-    image = image + (blurred - image) * np.clip(3 * weight + 1, 0, 1)
-    return image if median is None else image + (median - image) * np.clip(weight, 0, 1)
-
-
-def _surroundings(
-    padded: np.ndarray, rim: list[np.ndarray], sigma: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Blurred copy (float32, reduced if the picture is large) and median colour of its fading."""
-    height, width = padded.shape[:2]
-    step = max(int(sigma / 3), 1) if max(height, width) > BLUR_SIZE else 1
-    small_size = (-(-width // step), -(-height // step))
-    small = cv2.resize(padded, small_size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    kernel = 2 * int(4 * sigma / step + 0.5) + 1
-    blurred = cv2.GaussianBlur(small, (kernel, kernel), sigma / step, borderType=cv2.BORDER_REFLECT)
-    small_rim = [
-        np.interp((np.arange(n) + 0.5) * len(line) / n - 0.5, np.arange(len(line)), line)
-        for n, line in zip(small_size, rim, strict=True)
-    ]
-    return blurred, np.median(_fade(small, small_rim, blurred, None), axis=(0, 1))
+    return beyond(image, quad, np.maximum(pad_low, least), np.maximum(pad_high, least), side)
 
 
 def _sample(
     image: np.ndarray, quad: np.ndarray, size: int, transform_size: int | None
 ) -> np.ndarray:
-    """Draw the square with more bilinear samples than needed, then reduce to size with Lanczos."""
+    """Draw the square with more bilinear samples than needed, then reduce to size with Lanczos.
+
+    A square that has no more pixels than wanted is enlarged at once: nothing of it can alias.
+    """
     if transform_size is None:
-        drawn = 2 * size
+        enlarges = np.hypot(*(quad[3] - quad[0])) <= size
+        drawn, way = (size, cv2.INTER_CUBIC) if enlarges else (2 * size, cv2.INTER_LINEAR)
         to_image = np.linalg.inv(quad_to_matrix(quad, drawn))
-        box = (0, 0, drawn, drawn)
-        square = Image.fromarray(warp(image, to_image, box, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE))
+        square = warp(image, to_image, (0, 0, drawn, drawn), way, cv2.BORDER_REPLICATE)
+        if enlarges:
+            return square
+        square = Image.fromarray(square)
     else:  # Pillow rounds down and its pixel centres lie at halves: part of the recipe
         drawn, corners = transform_size, (quad + 0.5).ravel().tolist()
         square = Image.fromarray(np.ascontiguousarray(image)).transform(

@@ -113,6 +113,8 @@ def framed_faces(seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str
 
 def read_detail(portraits: Sequence[Portrait], base: Base) -> Tensor | None:
     """Return what the crops of portraits show beyond their codes, [N, C, R / 4, R / 4] or None."""
+    if base.detail_encoder is None:
+        return None
     crops = _crops([portrait.face for portrait in portraits], base.generator.resolution)
     return base.detail(crops, torch.cat([portrait.ws for portrait in portraits]))
 

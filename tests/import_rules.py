@@ -6,7 +6,14 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *("engine.align", "engine.warp", "engine.color", "engine.finish", "engine.compose"),
+    *(
+        "engine.align",
+        "engine.edges",
+        "engine.warp",
+        "engine.color",
+        "engine.finish",
+        "engine.compose",
+    ),
     *("engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
@@ -28,7 +35,10 @@ MAY_IMPORT = {
     "engine.warp": ("engine.errors",),
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.distance": ("engine.errors",),
-    "engine.align": ("engine.errors", "engine.image", "engine.warp", "engine.color"),
+    "engine.edges": ("engine.warp",),
+    "engine.align": (
+        *("engine.errors", "engine.image", "engine.edges", "engine.warp", "engine.color"),
+    ),
     "engine.finish": ("engine.image", "engine.options"),
     "engine.compose": (
         *("engine.align", "engine.color", "engine.finish", "engine.options", "engine.portraits"),

@@ -95,14 +95,19 @@ class EmbeddedDetector:
         """Search at each size that is not an enlargement, then take the second look."""
         long_side = max(rgb.shape[:2])
         sizes = sorted({min(size, long_side) for size in sizes}, reverse=True)
-        parts = [self._propose(rgb, size) for size in sizes]
+        parts, small, scale = [], rgb, np.ones(2, np.float32)
+        for size in sizes:  # each is made of the one before: the photo is read once
+            small, factors = shrunk(small, size)
+            scale = scale * factors
+            parts.append(self._propose(small, scale))
         joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
         faces = self._second_look(rgb, Proposals(*joined).faces())
         return [face for face in faces if face.score >= self.threshold]
 
-    def _propose(self, rgb: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the network proposes for the photo shrunk to a long side: scores, boxes, points."""
-        small, scale = shrunk(rgb, size)
+    def _propose(
+        self, small: np.ndarray, scale: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the network proposes for a photo shrunk by `scale`: scores, boxes, points of it."""
         height, width = (-(-side // MIN_PADDED) * MIN_PADDED for side in small.shape[:2])
         padded = np.full((height, width, 3), 128, np.uint8)
         padded[: small.shape[0], : small.shape[1]] = small

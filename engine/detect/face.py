@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.errors import DetectorError
 from engine.models.detector import suppress
+from engine.warp import halved
 
 MIN_PADDED = 32  # pixels; smaller pictures are padded to this
 MIRRORED = [1, 0, 2, 4, 3]  # left and right landmarks change places in a mirror
@@ -119,9 +120,13 @@ def shrunk(rgb: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:
     """Shrink to a long side, never below one pixel; also return the exact factors of x and y."""
     height, width = rgb.shape[:2]
     factor = min(1.0, long_side / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = rgb if factor == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    return small, np.array([size[0] / width, size[1] / height], np.float32)
+    if factor == 1:
+        return rgb, np.ones(2, np.float32)
+    size, step = np.maximum(np.rint(np.array([width, height]) * factor), 1).astype(int), 1
+    while (np.array(rgb.shape[1::-1]) >= 4 * size).all():
+        rgb, step = halved(rgb), 2 * step
+    small = cv2.resize(rgb, size.tolist(), interpolation=cv2.INTER_AREA)
+    return small, (size / (step * np.array(rgb.shape[1::-1]))).astype(np.float32)
 
 
 def upright_matrix(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -143,7 +143,7 @@ def test_large_padded_face_is_like_the_exact_recipe(monkeypatch):
     """The blur of large surroundings is computed on a smaller copy; nobody should see it."""
     picture, landmarks = waves(900, 900, 90), face(300, 200, 120, 15)
     fast = align(picture, landmarks, 512).crop
-    monkeypatch.setattr("engine.align.BLUR_SIZE", 10**6)
+    monkeypatch.setattr("engine.edges.BLUR_SIZE", 10**6)
     exact = align(picture, landmarks, 512).crop
     assert np.abs(fast.astype(int) - exact).mean() < 0.5
 
