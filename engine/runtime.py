@@ -33,7 +33,9 @@ class Runtime:
     num_threads: int = 1
 
 
-def pick_runtime(device: str | None = None, dtype: str | None = None) -> Runtime:
+def pick_runtime(
+    device: str | None = None, dtype: str | None = None, *, trains: bool = False
+) -> Runtime:
     """Decide where to run, and let torch use as many threads as this process has processors.
 
     Args:
@@ -41,13 +43,14 @@ def pick_runtime(device: str | None = None, dtype: str | None = None) -> Runtime
             (CUDA > MPS > CPU).
         dtype: "auto", "float32", "bfloat16", "float16"; None asks `STYLIZE_DTYPE`, else auto
             (what is natively fast on the device).
+        trains: gradients are wanted: auto is never float16, in which small ones vanish.
 
     Raises:
         OptionError: a device or dtype that does not exist or is not on this machine.
     """
     chosen_device, device_reason = _pick_device(*_request(device, "device", "STYLIZE_DEVICE"))
     wish, source = _request(dtype, "dtype", "STYLIZE_DTYPE")
-    chosen_dtype, dtype_reason = _pick_dtype(chosen_device, wish, source)
+    chosen_dtype, dtype_reason = _pick_dtype(chosen_device, wish, source, trains)
     num_threads = available_processors()
     torch.set_num_threads(num_threads)
     reason = f"{device_reason}; {dtype_reason}; {num_threads} threads"
@@ -155,9 +158,11 @@ def _pick_device(wish: str, source: str) -> tuple[torch.device, str]:
     return torch.device(wish), f"{kind.upper()}: asked for by {source}"
 
 
-def _pick_dtype(device: torch.device, wish: str, source: str) -> tuple[torch.dtype, str]:
+def _pick_dtype(
+    device: torch.device, wish: str, source: str, trains: bool
+) -> tuple[torch.dtype, str]:
     if wish == "auto":
-        return _native_dtype(device)
+        return _native_dtype(device, trains)
     if wish not in DTYPES:
         accepted = ", ".join(DTYPES)
         raise OptionError(f"{source} is no number format; accepted are auto, {accepted}")
@@ -169,11 +174,14 @@ def _pick_dtype(device: torch.device, wish: str, source: str) -> tuple[torch.dty
     return DTYPES[wish], f"{wish}: asked for by {source}"
 
 
-def _native_dtype(device: torch.device) -> tuple[torch.dtype, str]:
+def _native_dtype(device: torch.device, trains: bool) -> tuple[torch.dtype, str]:
     if device.type == "cuda":
-        if torch.cuda.get_device_capability(device) >= (8, 0):
+        capability = torch.cuda.get_device_capability(device)
+        if trains and capability >= (8, 0):
             return torch.bfloat16, "bfloat16: native since compute capability 8.0"
-        return torch.float32, "float32: this GPU has no native bfloat16"
+        if not trains and capability >= (7, 0):
+            return torch.float16, "float16: native, and nearer to float32 than bfloat16"
+        return torch.float32, "float32: this GPU has no fast format for this"
     if device.type == "mps":
         return torch.float32, "float32: the safe format on MPS"
     instructions = _bfloat16_instructions()

@@ -81,7 +81,7 @@ class Training:
 
     def __init__(self, network: nn.Module, average: nn.Module, config: DetectorConfig, total: int):
         """Put `network` and its `average`, of one shape, on the device; `total` is in images."""
-        self.runtime: Runtime = pick_runtime()
+        self.runtime: Runtime = pick_runtime(trains=True)
         self.config, self.total = config, total
         self.network, self.average = network, average.requires_grad_(False)
         average.load_state_dict(network.state_dict())

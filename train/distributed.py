@@ -67,7 +67,7 @@ def join_processes() -> Runtime:
 
     GPUs talk through NCCL, one per process; CPUs through gloo.
     """
-    runtime = pick_runtime()
+    runtime = pick_runtime(trains=True)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return runtime
     on_cpu = runtime.device.type == "cpu"

@@ -32,6 +32,22 @@ def test_number_format_of_a_processor(monkeypatch, instructions, dtype):
     assert pick_runtime("cpu").dtype is dtype
 
 
+@pytest.mark.parametrize(
+    ("capability", "drawing", "training"),
+    [
+        ((9, 0), torch.float16, torch.bfloat16),
+        ((7, 5), torch.float16, torch.float32),
+        ((6, 1), torch.float32, torch.float32),
+    ],
+)
+def test_number_formats_of_a_gpu(monkeypatch, capability, drawing, training):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert pick_runtime("cuda").dtype is drawing
+    assert pick_runtime("cuda", trains=True).dtype is training
+
+
 def test_emulated_bfloat16_is_not_native(monkeypatch):
     monkeypatch.setattr(runtime.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
