@@ -39,11 +39,13 @@ class Recoloring:
         return Recoloring(*(part.to(device) for part in parts))
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Change pictures [N, 3, H, W] in [-1, 1]; what leaves the range is clipped."""
-        changed = torch.einsum("nij,njhw->nihw", self.matrix, pictures)
-        changed = (changed + self.offset[:, :, None, None]).clamp(-1, 1)
-        toned = self.toned[:, None, None, None]
-        return torch.lerp(changed, 2 * self._palette_of(pictures) - 1, toned)
+        """Change pictures [N, 3, H, W] in [-1, 1], in float32; what leaves the range is clipped."""
+        with torch.autocast(pictures.device.type, enabled=False):
+            pictures = pictures.float()
+            changed = torch.einsum("nij,njhw->nihw", self.matrix, pictures)
+            changed = (changed + self.offset[:, :, None, None]).clamp(-1, 1)
+            toned = self.toned[:, None, None, None]
+            return torch.lerp(changed, 2 * self._palette_of(pictures) - 1, toned)
 
     def _palette_of(self, pictures: Tensor) -> Tensor:
         luma = (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(1).clamp(-1, 1)

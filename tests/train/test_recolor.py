@@ -45,3 +45,10 @@ def test_a_palette_replaces_dark_to_light():
     torch.testing.assert_close(toned(grays)[0, :, 0], expected)
     luma = (change.palette[0] * torch.tensor(LUMA)).sum(1)
     assert luma[-1] > luma[0]
+
+
+def test_half_precision_training_recolours_in_float32():
+    x, change = pictures(3), recoloring(3, seed=5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(change(x.bfloat16()), change(x.bfloat16().float()))
+        assert change(x.bfloat16()).dtype == torch.float32
