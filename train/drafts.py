@@ -3,6 +3,7 @@
 A style that keeps the shapes of its base (`train.texture`) trains no layer below a quarter of its
 size. What those give never changes, so it is computed once per photo and kept in half precision;
 and as the layers above look at their surroundings only, any square of a picture can be drawn alone.
+A style with shapes of its own keeps less, and is drawn whole.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from train.distributed import Share, rank
 from train.encoder import encoder_input, ws_of
 from train.packs import Source
 
-CELL = 8  # pixels of a picture per cell of the features that are kept
-MARGIN = 2 * CELL  # pixels at the edges of a square that are thrown away: most of what lies
-# outside changes no more than these
+MARGIN = 16  # pixels at the edges of a square that are thrown away: most of what lies outside
+# changes no more than these, where a cell of what is kept is 8 pixels
+LOWEST = 4  # pixels that a synthesis network begins with
 BATCH = 8
 
 
@@ -59,9 +60,8 @@ class Square:
         return drawn[..., edge : drawn.shape[-2] - edge, edge : drawn.shape[-1] - edge]
 
 
-def random_square(resolution: int, share: float, generator: torch.Generator) -> Square:
-    """A random square of about `share` of the side of pictures of `resolution` pixels."""
-    cells = resolution // CELL
+def random_square(cells: int, share: float, generator: torch.Generator) -> Square:
+    """A random square of about `share` of the side of pictures of cells x cells."""
     side = min(cells, max(1, round(share * cells)))
     top, left = torch.randint(cells - side + 1, (2,), generator=generator).tolist()
     return Square(top, left, side, cells)
@@ -73,8 +73,8 @@ class Drafts:
 
     Attributes:
         ws: float32 [N, L, w_dim].
-        x: [N, C, R / 8, R / 8], features; the last that the style does not change.
-        rgb: [N, 3, R / 8, R / 8], the picture so far.
+        x: [N, C, H, H], features; the last that the style does not change, H = R / 8 or less.
+        rgb: [N, 3, H, H], the picture so far.
         detail: [N, C, R / 4, R / 4], what the photos show beyond their codes, or None.
         drawn: uint8 [N, 3, R, R], what the source draws.
     """
@@ -97,23 +97,42 @@ class Drafts:
         """Side of the pictures."""
         return self.drawn.shape[-1]
 
+    @property
+    def cells(self) -> int:
+        """Side of the features that are kept."""
+        return self.x.shape[-1]
+
 
 def whole(drafts: Drafts) -> Square:
     """The square that is all of the pictures."""
-    cells = drafts.resolution // CELL
-    return Square(0, 0, cells, cells)
+    return Square(0, 0, drafts.cells, drafts.cells)
 
 
 @torch.no_grad()
-def drafts_of(photos: ImageSet, source: Source, style: SynthesisNetwork) -> Drafts:
+def drafts_of(
+    photos: ImageSet, source: Source, style: SynthesisNetwork, kept: int, likeness: float = 1.0
+) -> Drafts:
     """Begin the pictures of photos [N, 3, R, R] with the layers that the style does not train.
 
+    Args:
+        photos: aligned.
+        source: the base, which reads them.
+        style: whose layers up to `kept` are those of the source.
+        kept: H, the highest resolution that the style does not train.
+        likeness: share of what only the photos show.
+
     Raises:
-        OptionError: the source reads no photos, or paths of the style begin too low.
+        OptionError: the source reads no photos, there is no layer of `kept` pixels, or paths of the
+            style begin too low.
     """
-    G, E, kept = source.G, source.E, source.G.resolution // CELL
+    G, E = source.G, source.E
     if E is None:
         raise OptionError("the base reads no photos: train an encoder first, train.encoder")
+    if kept < LOWEST:
+        raise OptionError(
+            f"a picture of {G.resolution} px begins with {LOWEST} px, of which nothing would be "
+            f"left as it is: use a --freeze-share of at least {2 * LOWEST / G.resolution}"
+        )
     if style.num_paths > 1 and style.path_from <= kept:
         raise OptionError(
             f"the paths of the style begin at {style.path_from} px, where they were trained whole; "
@@ -127,7 +146,7 @@ def drafts_of(photos: ImageSet, source: Source, style: SynthesisNetwork) -> Draf
         ws = ws_of(G, E(encoder_input(photo, E.input_size)).float(), space)
         detail = None
         if source.detail is not None:
-            detail = source.detail(photo, small_picture(G.synthesis, ws)).float()
+            detail = likeness * source.detail(photo, small_picture(G.synthesis, ws)).float()
         x, rgb = style.features(ws, until=kept), style(ws, until=kept)
         drawn = torch.from_numpy(to_uint8(G.synthesis(ws, add=as_addition(detail))))
         drawn = drawn.permute(0, 3, 1, 2).to(device)
@@ -162,7 +181,7 @@ def finished(
         return share.randn((shape[0], 1, side, side), device)
 
     for i, r in enumerate(style.resolutions):
-        if r <= drafts.x.shape[-1]:
+        if r <= drafts.cells:
             continue
         block, codes = style.block(r, path), drafts.ws[:, 2 * i - 1 : 2 * i + 2]
         x = block.features(x, codes, noise if share else "const", None, style.dtype)

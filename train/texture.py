@@ -14,7 +14,8 @@ layers from a quarter of its size on are trained (FreezeG), which draw no shapes
 at what is near only, they are shown squares of the pictures, drawn alone (`train.drafts`). x are
 the codes of photographs and all that only these show (train.detail), as the style will meet them.
 On 257 comic portraits this reaches in 300 steps what train.transfer with the discriminator of the
-base did not in 500 (docs/results/packs.md).
+base did not in 500 (docs/results/packs.md). A smaller `freeze_share` trains layers that draw
+shapes, too, for styles whose faces are built otherwise; these want a GPU and little `likeness`.
 """
 
 import copy
@@ -27,14 +28,15 @@ from engine.models.perceptual import feature_distance, unit
 from engine.models.stylegan2 import Generator, generator_from_state
 from engine.runtime import Runtime
 from engine.surgery import expand_paths, without_color
+from train.augment import Augment
 from train.config import run_recipe
 from train.critic import Critic, look_with
 from train.data import ImageSet, as_float, draw, load_images, seeded
-from train.distributed import join_processes, take_step
-from train.drafts import CELL, Drafts, Square, drafts_of, finished, random_square
+from train.distributed import Share, join_processes, take_step
+from train.drafts import Drafts, Square, drafts_of, finished, random_square
 from train.features import eyes_of
-from train.gan import layers_below
-from train.loop import Run, autocast, ema_beta, update_ema
+from train.gan import SIGN_INTERVAL, follow_sign, layers_below
+from train.loop import Run, Values, autocast, ema_beta, update_ema
 from train.losses import hinge_d, hinge_g
 from train.monitors import Choice, Judge, observe, take_best
 from train.packs import Source, earlier_style, load_source, preview_of, save_style
@@ -57,7 +59,8 @@ class Networks:
         self.G.synthesis.dtype = runtime.dtype
         self.G_ema = copy.deepcopy(self.G)
         self.G.synthesis.requires_grad_(True)
-        for parameter in layers_below(self.G.synthesis, 2 * self.G.resolution // CELL):
+        self.lowest = round(config.freeze_share * self.G.resolution)  # of the layers trained
+        for parameter in layers_below(self.G.synthesis, self.lowest):
             parameter.requires_grad_(False)
         self.look = look_with(config.perceptual, source.D)
         torch.manual_seed(config.seed)
@@ -68,12 +71,14 @@ class Networks:
         self.opt_G = torch.optim.Adam(trained, config.lr, BETAS, fused=True)
         heads = [p for D in self.D for p in D.heads.parameters()]
         self.opt_D = torch.optim.Adam(heads, config.critic_lr, BETAS, fused=True)
-        self.choice = Choice()
+        self.choice, self.augment, self.values = Choice(), Augment(), Values(sign=0.0)
 
     def state(self) -> dict[str, object]:
         """Everything that resuming needs."""
         networks = {"G": self.G, "G_ema": self.G_ema, "D": self.D}
-        return {**networks, "opt_G": self.opt_G, "opt_D": self.opt_D, "choice": self.choice}
+        optimizers = {"opt_G": self.opt_G, "opt_D": self.opt_D}
+        rest = {"choice": self.choice, "augment": self.augment, "values": self.values}
+        return {**networks, **optimizers, **rest}
 
 
 def train(config: TextureConfig) -> None:
@@ -85,7 +90,7 @@ def train(config: TextureConfig) -> None:
     sets = [exemplars.of(name) if name else exemplars for name in config.names]
     nets = Networks(config, source, sets, runtime)
     photos = some_of(load_images(config.photos, size), config.most_photos, config.seed)
-    drafts = drafts_of(photos, source, nets.G.synthesis)
+    drafts = drafts_of(photos, source, nets.G.synthesis, nets.lowest // 2, config.likeness)
     fixed = drafts[:: max(1, len(drafts) // NUM_JUDGED)][:NUM_JUDGED]
     judge = None
     if config.choose_every:
@@ -103,15 +108,19 @@ def train(config: TextureConfig) -> None:
     )
     with run, autocast(runtime):
         for generator in run.steps():
-            square = random_square(size, config.part, generator)
+            square = random_square(drafts.cells, config.part, generator)
             index = torch.randint(len(drafts), (len(sets), config.batch), generator=generator)
             reals = [draw(part, run.cur_nimg, config.batch, config.seed) for part in sets]
-            for path, real in enumerate(reals):
+            signs = [
                 _step(nets, run, path, drafts[index[path].to(runtime.device)], real, square)
+                for path, real in enumerate(reals)
+            ]
+            step = run.cur_nimg // config.batch
+            if config.ada_speed > 0 and step % SIGN_INTERVAL == 0:
+                follow_sign(nets, torch.stack(signs).mean(), run)
             update_ema(nets.G_ema, nets.G, ema_beta(config.batch, config.ema_images, run.cur_nimg))
             if run.leads and run.due(config.sample_every * config.batch):
                 _save_samples(nets, run, fixed)
-            step = run.cur_nimg // config.batch
             if judge and run.leads and (step + 1) % config.choose_every == 0:
                 pictures = _drawn(nets.G_ema, fixed)
                 weight = config.likeness_weight
@@ -148,34 +157,47 @@ def _first_state(config: TextureConfig, source: Source) -> dict[str, Tensor]:
     if config.start_from:
         return earlier_style(config.start_from, config.names, source)
     size = source.G.resolution
-    return expand_paths(source.G.state_dict(), len(config.names), size, size // 2)
+    path_from = config.path_from or size // 2
+    return expand_paths(source.G.state_dict(), len(config.names), size, path_from)
 
 
 def _step(
     nets: Networks, run: Run, path: int, drafts: Drafts, real: Tensor, square: Square
-) -> None:
-    """One step of a critic, then one of the generator against it, on the same drawings."""
+) -> Tensor:
+    """One step of a critic, then one of the generator against it, on the same drawings.
+
+    Returns the mean sign of the critic's scores of the exemplars, a scalar.
+    """
     config, D, name = run.config, nets.D[path], run.config.names[path]
     for share in run.shares(f"path {path}"):
         own, real = drafts[share.rows(torch.arange(len(drafts)))], square.shown(share.rows(real))
         fake = finished(nets.G.synthesis, own, path, square, share)
-        seen = nets.look(fake)
+        seen, judged = _seen(nets, fake, share)
         source = square.shown(as_float(own.drawn))
         with torch.no_grad():
-            exemplars, before = nets.look(real), nets.look(source)
+            exemplars, before = nets.look(nets.augment(real, share)), nets.look(source)
         nets.opt_D.zero_grad(set_to_none=True)
         D.heads.requires_grad_(True)
-        loss_D = hinge_d(D(exemplars), D([x.detach() for x in seen]))
+        scores = D(exemplars)
+        loss_D = hinge_d(scores, D([x.detach() for x in judged]))
         loss_D.backward()
         take_step(nets.opt_D)
         D.heads.requires_grad_(False)
         nets.opt_G.zero_grad(set_to_none=True)
-        loss_G, sim = hinge_g(D(seen)), _far(seen, before, config.sim_drop)
+        loss_G, sim = hinge_g(D(judged)), _far(seen, before, config.sim_drop)
         color = (_blurred(fake) - _blurred(source)).abs().mean()
         (loss_G + config.sim_weight * sim + config.color_weight * color).backward()
         take_step(nets.opt_G)
         terms = {"loss_D": loss_D, "loss_G": loss_G, "sim": sim, "color": color}
         run.record({f"{key}_{name}".rstrip("_"): value for key, value in terms.items()})
+        sign = scores.detach().sign().mean()
+    return sign
+
+
+def _seen(nets: Networks, pictures: Tensor, share: Share) -> tuple[list[Tensor], list[Tensor]]:
+    """What the eyes see of pictures as they are, and as the critic is shown them, augmented."""
+    seen, shown = nets.look(pictures), nets.augment(pictures, share)
+    return seen, seen if shown is pictures else nets.look(shown)
 
 
 def _far(a: list[Tensor], b: list[Tensor], drop: int) -> Tensor:
@@ -216,7 +238,6 @@ def _save_pack(
         pictures = [
             nets.G_ema.synthesis(ws, path=path) for ws, path in zip(blended, paths, strict=True)
         ]
-    is_gray = all(part.is_gray for part in sets)
     save_style(
         config.pack,
         nets.G_ema,
@@ -226,9 +247,14 @@ def _save_pack(
         record=record | ({"chosen": nets.choice.record} if nets.choice.best else {}),
         preview=preview_of(torch.cat(pictures)),
         method="AgileGAN transfer, against trained eyes",
-        # A grey head in a coloured photo looks cut out.
-        defaults={"surroundings": 1.0} if is_gray else {},
+        defaults=_defaults(config, all(part.is_gray for part in sets)),
     )
+
+
+def _defaults(config: TextureConfig, is_gray: bool) -> dict[str, float]:
+    """Options of the card: a grey head in a coloured photo looks cut out."""
+    chosen = {"surroundings": 1.0} if is_gray else {}
+    return chosen if config.likeness == 1 else chosen | {"likeness": config.likeness}
 
 
 if __name__ == "__main__":

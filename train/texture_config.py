@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 
 from engine.errors import OptionError
 
+KEEPS_SHAPES = 0.25  # of the size: layers below draw shapes
+FREEZE_SHARES = (KEEPS_SHAPES, 0.125, 0.0625, 0.03125)
+
 
 @dataclass(frozen=True)
 class TextureConfig:
@@ -31,11 +34,24 @@ class TextureConfig:
     part: float = field(
         default=0.5625, metadata={"help": "of a picture's side: a random square to learn from"}
     )
+    freeze_share: float = field(
+        default=0.25,
+        metadata={"help": "layers below this share of the size stay; 0.0625 learns shapes, too"},
+    )
+    path_from: int = field(
+        default=0, metadata={"help": "lowest resolution of the paths; 0: half of the size"}
+    )
+    likeness: float = field(
+        default=1.0, metadata={"help": "share of what only photos show, and that of the style"}
+    )
     lr: float = field(default=0.002, metadata={"help": "of the generator; Adam, betas 0 and 0.99"})
     scales: int = field(
         default=4, metadata={"help": "of what critics see, finest first; 2: texture only"}
     )
     critic_lr: float = field(default=0.001, metadata={"help": "of the discriminators"})
+    ada_speed: float = field(
+        default=0.0, metadata={"help": "images for augmentation to go 0 -> 1; 0: none"}
+    )
     sim_weight: float = field(default=0.3, metadata={"help": "structure of the source picture"})
     sim_drop: int = field(default=2, metadata={"help": "perceptual layers of five left out"})
     color_weight: float = field(
@@ -58,6 +74,16 @@ class TextureConfig:
             )
         if not 0 < self.part <= 1:
             raise OptionError(f"--part {self.part} is outside of 0 .. 1: try 0.5625")
+        if self.freeze_share not in FREEZE_SHARES:
+            accepted = ", ".join(map(str, FREEZE_SHARES))
+            raise OptionError(f"--freeze-share {self.freeze_share} is none of {accepted}")
+        if self.freeze_share < KEEPS_SHAPES and self.part < 1:
+            raise OptionError(
+                f"--freeze-share {self.freeze_share} trains layers that see all of a picture, "
+                f"--part {self.part} shows a square of it: use --part 1"
+            )
+        if not 0 <= self.likeness <= 1:
+            raise OptionError(f"--likeness {self.likeness} is outside of 0 .. 1: 1 takes all of it")
         if not 1 <= self.scales <= 4:
             raise OptionError(f"--scales {self.scales} is none of 1 .. 4: 4 takes all there are")
         if not 0 <= self.sim_drop <= 4:

@@ -16,7 +16,7 @@ from train import texture
 from train.critic import Critic, look_with
 from train.data import load_images, seeded
 from train.distributed import WHOLE
-from train.drafts import CELL, Square, drafts_of, finished, random_square
+from train.drafts import Square, drafts_of, finished, random_square
 from train.packs import load_source
 from train.texture_config import TextureConfig
 
@@ -48,10 +48,10 @@ def config(folder):
 @torch.no_grad()
 def test_what_is_finished_of_drafts_is_what_the_generator_draws(folder):
     source = load_source(folder / "packs" / "base")
-    drafts = drafts_of(load_images(folder / "pictures", 64), source, source.G.synthesis)
+    drafts = drafts_of(load_images(folder / "pictures", 64), source, source.G.synthesis, 8)
     drawn = finished(source.G.synthesis, drafts)
     torch.testing.assert_close(drawn, source.G.synthesis(drafts.ws), atol=0.05, rtol=0.01)
-    square = Square(1, 2, 6, 64 // CELL)
+    square = Square(1, 2, 6, 8)
     calm = source.G.synthesis
     for name, parameter in calm.named_parameters():
         if name.endswith("noise_strength"):
@@ -64,14 +64,14 @@ def test_what_is_finished_of_drafts_is_what_the_generator_draws(folder):
 
 def test_squares_lie_inside_and_everywhere():
     generator = seeded("squares")
-    found = [random_square(256, 0.5625, generator) for _ in range(200)]
+    found = [random_square(32, 0.5625, generator) for _ in range(200)]
     assert {square.side for square in found} == {18} and found[0].margin == 16
     tops, lefts = {s.top for s in found}, {s.left for s in found}
     assert tops == lefts == set(range(32 - 18 + 1))
     x = torch.arange(256.0).expand(1, 1, 256, 256)
     shown = found[0].shown(x)
     assert shown.shape[-1] == 112 and shown[0, 0, 0, 0] == 8 * found[0].left + 16
-    assert random_square(64, 1.0, generator).margin == 0
+    assert random_square(8, 1.0, generator).margin == 0
 
 
 def test_a_critic_learns_to_tell_pictures_apart(folder):
