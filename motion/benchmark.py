@@ -87,6 +87,8 @@ def time_stages(stylizer: Stylizer, clip: Path, seconds: float) -> dict[str, flo
             sighting = watch("see", stabilizer.watch, frame)
             for done in watch("draw", stabilizer.take, sighting):
                 watch("write", writer.write, done.frame)
+        for done in watch("draw", stabilizer.flush):
+            watch("write", writer.write, done.frame)
         _time_parts(watch, stylizer, frames)
         writer.close()
     return watch.per_frame(len(frames))

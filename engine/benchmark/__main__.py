@@ -4,6 +4,7 @@
     python -m engine.benchmark profile               # where its time goes
     python -m engine.benchmark variants --resolution 512 --repeat 9
     python -m engine.benchmark growth --out docs/benchmarks/mine
+    python -m engine.benchmark formats               # pictures in half precision beside float32
 
 Weights are drawn: speed does not depend on their values.
 """
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.benchmark import growth, networks, profile, variants
+from engine.benchmark import formats, growth, networks, profile, variants
 from engine.benchmark.figures import save_curves
 from engine.benchmark.machine import describe, notes
 from engine.benchmark.report import Report, Table
@@ -23,7 +24,7 @@ from engine.errors import StylizeError
 from engine.models.stylegan2 import Generator
 from engine.runtime import DTYPES, Runtime, pick_runtime
 
-KINDS = ("floors", "profile", "variants", "growth")
+KINDS = ("floors", "profile", "variants", "growth", "formats")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIZES = (256, 512, 1024)
 PACK_CHANNELS = {4: 256, 8: 256, 16: 192, 32: 96, 64: 48, 128: 24}  # of the embedded packs
@@ -34,6 +35,7 @@ ABOUT = {
     "profile": "Views and shapes cost next to nothing and fill the end of the table. On a CPU "
     "seconds are of the processor.",
     "variants": "One optimisation switched off at a time, all in turn, per picture.",
+    "formats": "16 codes of the embedded base; close are numbers within 2 grey levels of 255.",
     "batch": "A generator as wide as those of the embedded packs; seconds per picture.",
     "size": "config-f, one picture; memory is that of a new process, torch included.",
 }
@@ -65,6 +67,9 @@ def measure(args: argparse.Namespace, runtime: Runtime) -> list[Table]:
     if args.what == "variants":
         rows = variants.rows(args.resolution, *settings)
         return [Table(f"Each optimisation switched off: {size}", rows, ABOUT["variants"])]
+    if args.what == "formats":
+        rows = formats.rows(runtime)
+        return [Table("Number formats beside float32, 256 px", rows, ABOUT["formats"])]
     G = Generator(128, channels=PACK_CHANNELS).eval().requires_grad_(False).to(runtime.device)
     G.synthesis.dtype = runtime.dtype
     batches = growth.batch_rows(G, BATCHES, runtime, args.repeat)

@@ -21,13 +21,17 @@ import torch.nn.functional as F
 from engine.benchmark.networks import codes, network
 from engine.benchmark.timing import interleaved, timed
 from engine.models import stylegan2
+from engine.models.stylegan2 import Generator
 from engine.ops import modulated_conv, strips
 from engine.ops.bias_act import bias_act
+from engine.ops.dispatch import forced
 from engine.ops.upfirdn2d import fir_kernel, upfirdn2d
 from engine.runtime import Runtime, pick_runtime
 
 SHIPPED = "as shipped"
 LARGE_PAGES = "pages of 4 kB"
+KERNELS = "plain PyTorch instead of kernels"
+COMPILED = "the same by torch.compile"
 Way = Callable[[], AbstractContextManager]
 
 
@@ -127,6 +131,8 @@ def rows(resolution: int, runtime: Runtime, repeat: int, batch: int = 1) -> list
     calls: dict[str, Callable[[], object]] = {SHIPPED: lambda: draw(nullcontext)}
     calls |= {name: lambda way=way: draw(way) for name, way in WAYS.items()}
     is_cpu = runtime.device.type == "cpu"
+    if not is_cpu:
+        calls |= {KERNELS: lambda: draw(lambda: forced("ref")), COMPILED: _compiled(G, ws)}
     if not is_cpu or torch.bfloat16 in (runtime.dtype, pick_runtime("cpu").dtype):
         other = torch.float32 if runtime.dtype == torch.bfloat16 else torch.bfloat16
         calls[str(other).removeprefix("torch.")] = lambda: draw(nullcontext, other)
@@ -148,6 +154,17 @@ def _compared(timings: dict[str, Any], batch: int, runtime: Runtime) -> list[dic
         }
         for name, timing in timings.items()
     ]
+
+
+def _compiled(G: Generator, ws: torch.Tensor) -> Callable[[], object]:
+    """Draw with the synthesis network of plain PyTorch, compiled at its first call."""
+    network = torch.compile(G.synthesis, dynamic=False)
+
+    def draw() -> None:
+        with torch.no_grad(), forced("ref"):
+            network(ws)
+
+    return draw
 
 
 @contextmanager
