@@ -6,7 +6,7 @@ import pytest
 
 from engine.align import AlignedFace, align, face_quad, paste, quad_to_matrix
 from engine.errors import ImageError
-from engine.warp import rescale
+from engine.warp import halved, reduced_window, rescale
 
 UPRIGHT = np.array([[-1, 0], [1, 0], [0, 0.9], [-0.7, 1.8], [0.7, 1.8]], float)
 
@@ -69,6 +69,36 @@ def test_68_points_agree_with_their_five():
 def test_impossible_landmarks(points, message):
     with pytest.raises(ImageError, match=message):
         align(waves(80, 100), points, 32)
+
+
+@pytest.mark.parametrize("scale", [4.0, 5.3, 9.1])
+def test_halving_first_changes_little(scale):
+    yy, xx = np.mgrid[:1201, :1403]
+    waves = [np.sin(xx / 37 + yy / 61), np.cos(xx / 53 - yy / 41), np.sin(yy / 29)]
+    rgb = np.rint(127.5 + 120 * np.stack(waves, -1)).astype(np.uint8)
+    low, high = np.array([20, 30]), np.array([120, 110])
+    sizes = (rgb, low, high, np.array([scale, scale]))
+    one, other = reduced_window(*sizes), reduced_window(*sizes, exact=True)
+    inside = np.s_[: int(1201 / scale) - 31, : int(1403 / scale) - 21]
+    assert one.shape == other.shape
+    assert np.abs(one.astype(int) - other)[inside].max() <= 2
+
+
+def test_halves_of_odd_pictures_count_the_last_row_twice():
+    rgb = np.array([[0, 10, 30], [20, 50, 70], [100, 120, 200]], np.uint8)[..., None].repeat(3, 2)
+    assert halved(rgb)[..., 0].tolist() == [[20, 50], [110, 200]]
+
+
+def test_an_enlarged_face_lies_where_its_matrix_says():
+    yy, xx = np.mgrid[:300, :300]
+    waves = np.stack([np.sin(xx / 19), np.sin(yy / 17), np.cos(xx / 18)], -1)
+    points = np.array([[130, 130], [170, 130], [150, 152], [135, 172], [165, 172]], float)
+    face = align(np.rint(127.5 + 100 * waves).astype(np.uint8), points, 512)
+    assert np.hypot(*(face_quad(points)[3] - face_quad(points)[0])) < 512, "it is enlarged"
+    u, v = np.mgrid[100:400, 100:400][::-1]
+    x, y = (face.crop_to_photo @ np.stack([u, v, np.ones_like(u)]).reshape(3, -1))[:2]
+    wanted = 127.5 + 100 * np.stack([np.sin(x / 19), np.sin(y / 17), np.cos(x / 18)], -1)
+    assert np.abs(face.crop[100:400, 100:400].reshape(-1, 3) - wanted).max() < 2
 
 
 def test_impossible_picture():

@@ -81,6 +81,16 @@ def test_shrunk_never_enlarges_and_never_vanishes():
     assert small.shape == (1, 640, 3) and scale == pytest.approx([0.1, 1])
 
 
+@pytest.mark.parametrize("shape", [(1601, 2403), (3000, 4000), (641, 1999)])
+def test_shrunk_by_halves_lies_where_its_factors_say(shape):
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    ramp = np.stack([xx * 0.05, yy * 0.05, xx * 0], -1).astype(np.float32)
+    small, scale = shrunk(ramp, 160)
+    x, y = (np.array([50, 30]) + 0.5) / scale - 0.5
+    assert small[30, 50, :2].tolist() == pytest.approx([0.05 * x, 0.05 * y], abs=0.02)
+    assert max(small.shape[:2]) == 160
+
+
 def test_proposals_become_faces_largest_first_without_faces_in_faces():
     boxes = [[0, 0, 20, 20], [0, 0, 22, 20], [100, 0, 200, 100], [140, 40, 160, 60]]
     landmarks = np.zeros((4, 5, 2), np.float32)

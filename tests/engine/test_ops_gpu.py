@@ -59,7 +59,7 @@ def test_derivatives_of_the_kernels(case):
 @pytest.mark.parametrize("dtype", CPP_NAMES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_auto_has_every_kernel(op, dtype, layout):
-    x = torch.ones(1, 64, 32, 64, dtype=dtype, device=DEVICE).contiguous(memory_format=layout)
+    x = torch.ones(1, 64, 128, 128, dtype=dtype, device=DEVICE).contiguous(memory_format=layout)
     assert custom.disagreement(op, x) == ""
     assert uses_kernel(op, "auto", x)
 

@@ -125,6 +125,36 @@ def test_a_run_resumes_exactly_and_writes_a_style(config, folder, tmp_path):
     texture.train(again)
 
 
+def test_shapes_can_be_learned_too(config, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.augment.TARGET", -2.0)  # any sign asks for more augmentation
+    pack = tmp_path / "packs" / "shapes"
+    shapes = dataclasses.replace(
+        config, freeze_share=0.125, path_from=8, likeness=0.5, ada_speed=50.0, iterations=6
+    )
+    texture.train(dataclasses.replace(shapes, out=str(tmp_path / "run"), pack=str(pack)))
+    style = StyleLibrary([tmp_path / "packs", folder / "packs"]).load(
+        "shapes", pick_runtime("cpu", "float32")
+    )
+    assert style.card.options().likeness == 0.5
+    source = load_source(config.base).G.state_dict()
+    first, second = (style.network(path).state_dict() for path in (0, 1))
+    kept, learned = (f"synthesis.b{r}.conv1.weight" for r in (4, 8))
+    assert torch.equal(source[kept], first[kept])
+    assert not torch.equal(source[learned], first[learned])
+    assert not torch.equal(first[learned], second[learned])
+    state = parts_of(tmp_path / "run")["parts"]
+    assert state["augment"]["p"] > 0
+
+
+def test_drafts_hold_a_share_of_what_only_photos_show(folder):
+    source = load_source(folder / "packs" / "base")
+    photos = load_images(folder / "pictures", 64)
+    part = drafts_of(photos, source, source.G.synthesis, 4, likeness=0.5)
+    assert part.cells == 4 and part.x.shape[-1] == 4
+    with pytest.raises(OptionError, match="freeze-share of at least 0.125"):
+        drafts_of(photos, source, source.G.synthesis, 2)
+
+
 def test_without_a_perceptual_network_the_eyes_are_those_of_the_base(config, tmp_path):
     texture.train(dataclasses.replace(config, perceptual="", out=str(tmp_path), iterations=2))
     state = parts_of(tmp_path)["parts"]
@@ -153,6 +183,12 @@ def test_bad_settings_are_refused(config, tmp_path):
     for wrong, message in {"part": 0.0, "sim_drop": 5, "scales": 5, "iterations": 0}.items():
         with pytest.raises(OptionError, match=f"--{wrong.replace('_', '-')} {message}"):
             dataclasses.replace(config, **{wrong: message})
+    with pytest.raises(OptionError, match="none of 0.25, 0.125"):
+        dataclasses.replace(config, freeze_share=0.3)
+    with pytest.raises(OptionError, match="use --part 1"):
+        dataclasses.replace(config, freeze_share=0.125, part=0.5)
+    with pytest.raises(OptionError, match="--likeness 2"):
+        dataclasses.replace(config, likeness=2.0)
     pack = tmp_path / "packs" / "a"
     texture.train(
         dataclasses.replace(config, out=str(tmp_path / "a"), pack=str(pack), iterations=1)

@@ -53,6 +53,12 @@ def test_faces_and_films(packs):
         assert row["frames a second"] == pytest.approx(row["frames"] / row["seconds"])
 
 
+def test_films_shorter_than_a_batch_are_timed(packs, monkeypatch):
+    monkeypatch.setattr("motion.temporal.usual_batch", lambda runtime: 100)
+    stages = {row["stage"] for row in films.film_stage_rows(tiny_stylizer(packs), height=48)}
+    assert {"read", "see", "draw", "write"} <= stages
+
+
 def test_help_is_run_in_processes_of_their_own():
     rows = startup.help_rows(1, commands=())
     assert [row["command"].split()[1] for row in rows] == ["app.py", "-c"]

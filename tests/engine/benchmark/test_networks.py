@@ -1,16 +1,19 @@
 """Floors, variants and growth on a tiny network; that no number here depends on the clock."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
 from engine.benchmark import __main__ as command
-from engine.benchmark import growth, networks, profile, variants
+from engine.benchmark import drawn, formats, growth, networks, profile, variants
 from engine.benchmark.timing import Timing
+from engine.library import StyleLibrary
 from engine.models.stylegan2 import Generator
 from engine.ops import strips
 from engine.runtime import pick_runtime
+from train.packs import load_source
 
 CHANNELS = {4: 8, 8: 6, 16: 4}
 RUNTIME = pick_runtime("cpu", "float32")
@@ -124,6 +127,25 @@ def test_memory_is_measured_before_and_after(small):
     found = growth.measure_memory(16, "cpu", "float32")
     if found["MB at most"] is not None:  # not Linux
         assert 0 < found["MB loaded"] <= found["MB at most"]
+
+
+def test_a_drawn_pack_is_a_style_that_can_be_trained_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawn, "Generator", partial(Generator, channels=CHANNELS, num_layers=1))
+    folder = drawn.write_drawn(tmp_path, 16, trainable=True)
+    style = StyleLibrary([folder]).load(drawn.STYLE, RUNTIME)
+    codes = style.base.encode(torch.zeros(1, 3, 256, 256), "z+")
+    assert codes.ws.shape == (1, 6, 512) and codes.logvar is not None
+    assert style.synthesize(codes.ws).shape == (1, 3, 16, 16)
+    assert style.base.detector is not None
+    assert load_source(folder / "base").D.resolution == 16
+
+
+def test_formats_are_compared_with_float32(monkeypatch):
+    monkeypatch.setattr(formats, "NUM_CODES", 2)
+    rows = formats.rows(RUNTIME, (1,))
+    assert [row["format"] for row in rows] == ["float32", "bfloat16"]
+    assert rows[0]["close"] == 1 and rows[0]["farthest"] <= 1
+    assert 0.9 < rows[1]["close"] < 1 and rows[1]["farthest"] > 2
 
 
 def test_command_writes_what_it_prints(small, monkeypatch, tmp_path, capsys):
