@@ -10,16 +10,16 @@ from typing import Any
 
 import gradio as gr
 
-from demo.livecam import LiveCamera, Viewer, frame_of
+from demo.livecam import AT_ONCE, LiveCamera, Viewer, frame_of
 from demo.studio import Studio
 from demo.tabs.pieces import LIGHT
 from demo.theme import problem_line, status_line
 from engine.errors import StylizeError
 from motion.live import LiveSettings
 
-EVERY, LONGEST = 0.08, 300  # seconds between two frames, of one sitting
+EVERY, LONGEST = 0.05, 300  # seconds between two frames, of one sitting
 # A sitting holds its place for minutes: it must not stand in the queue of the other tabs.
-STREAM = {"concurrency_id": "live", "concurrency_limit": 2, "api_visibility": "private"}
+STREAM = {"concurrency_id": "live", "concurrency_limit": AT_ONCE, "api_visibility": "private"}
 CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
 VIEWER_SECONDS = 600
 ABOUT = "Start the camera: pictures are drawn as they come, and none of them is kept."

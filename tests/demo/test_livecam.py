@@ -3,13 +3,16 @@
 import base64
 import io
 import re
+import threading
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from demo import livecam
 from demo.livecam import LONGEST_SIDE, NO_FACE, LiveCamera, Viewer, frame_of
 from demo.studio import Studio
 from demo.tabs.live import LivePart
@@ -122,3 +125,15 @@ def test_the_callback_leaves_nothing_on_the_disk(camera: LiveCamera, cache: Path
     again = part.draw({"url": "data:image/jpeg;base64,AAAA"}, "comic", viewer, False)
     assert "problem" in again[1] and again[2] is viewer
     assert part.draw(None, "comic", viewer, False)[2] is viewer
+
+
+def test_live_pictures_are_drawn_on_one_processor_each():
+    before = torch.get_num_threads()
+    workers = livecam.single_threads(2)
+    assert {workers.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
+    assert torch.get_num_threads() == before
+    counted = []
+    thread = threading.Thread(target=lambda: counted.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert counted == [before], "a thread of another tab starts with all processors"
