@@ -32,6 +32,7 @@ from engine.models.perceptual import SMALLEST_SIDE, PerceptualDistance, SqueezeN
 from engine.models.student import FOLD, Student, student_from_state
 from engine.pack import save_pack
 from engine.pipeline import Stylizer
+from engine.runtime import pick_runtime
 from train.config import run_recipe
 from train.data import as_float, batch_at, load_images
 from train.distill_config import PRESETS, WIDENING, DistillConfig
@@ -125,7 +126,8 @@ def _reduced(photos: Tensor) -> Tensor:
 def train(config: DistillConfig) -> None:
     """Train, resume by rerunning, and put the student into the style's pack at the end."""
     runtime = join_processes()
-    stylizer = Stylizer.load(config.style, runtime=runtime)
+    draws = replace(runtime, dtype=pick_runtime().dtype)  # the teacher, as its users see it
+    stylizer = Stylizer.load(config.style, runtime=draws)
     lessons, test = load_lessons(config, stylizer)
     lessons, test = lessons.to(runtime.device), test.to(runtime.device)
     torch.manual_seed(config.seed)
