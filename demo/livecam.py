@@ -17,7 +17,6 @@ from threading import Barrier
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from demo.studio import Studio
@@ -28,7 +27,7 @@ from engine.image import read_photo, resize
 from engine.live import has_student
 from engine.portraits import central_square
 from motion.live import LiveFace, LiveSettings, QuickDetector, draw_live
-from motion.stream import kept_threads
+from motion.stream import kept_threads, use_threads
 
 AT_ONCE = 2  # sittings
 LONGEST_SIDE, QUALITY = 640, 80  # of frames, in and out
@@ -136,16 +135,11 @@ def single_threads(count: int) -> ThreadPoolExecutor:
     A small network on two processors is a hundred short pieces of work that wait for each other:
     with a browser beside it, a live picture took 0.8 s instead of 0.05 s.
     """
-    workers = ThreadPoolExecutor(count, "live", _use_one_processor)
+    workers = ThreadPoolExecutor(count, "live", use_threads, (1,))
     together = Barrier(count)
     with kept_threads():  # all start now: nobody else is to start with the number they set
         wait([workers.submit(together.wait) for _ in range(count)])
     return workers
-
-
-def _use_one_processor() -> None:
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # a thread settles its number when it is first asked, not when told
 
 
 def picture_html(rgb: np.ndarray, alt: str) -> str:

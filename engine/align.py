@@ -220,20 +220,24 @@ def _sample(
 
     A square that has no more pixels than wanted is enlarged at once: nothing of it can alias.
     """
-    if transform_size is None:
-        enlarges = np.hypot(*(quad[3] - quad[0])) <= size
-        drawn, way = (size, cv2.INTER_CUBIC) if enlarges else (2 * size, cv2.INTER_LINEAR)
-        to_image = np.linalg.inv(quad_to_matrix(quad, drawn))
-        square = warp(image, to_image, (0, 0, drawn, drawn), way, cv2.BORDER_REPLICATE)
-        if enlarges:
-            return square
-        square = Image.fromarray(square)
-    else:  # Pillow rounds down and its pixel centres lie at halves: part of the recipe
-        drawn, corners = transform_size, (quad + 0.5).ravel().tolist()
+    if transform_size is not None:  # Pillow rounds down and its pixel centres lie at halves
+        corners = (quad + 0.5).ravel().tolist()  # both are part of the recipe
         square = Image.fromarray(np.ascontiguousarray(image)).transform(
-            (drawn, drawn), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
+            (transform_size, transform_size),
+            Image.Transform.QUAD,
+            corners,
+            Image.Resampling.BILINEAR,
         )
+    elif np.hypot(*(quad[3] - quad[0])) <= size:
+        return _drawn(image, quad, size, cv2.INTER_CUBIC)
+    else:
+        square = Image.fromarray(_drawn(image, quad, 2 * size, cv2.INTER_LINEAR))
     return np.array(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _drawn(image: np.ndarray, quad: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+    to_image = np.linalg.inv(quad_to_matrix(quad, size))
+    return warp(image, to_image, (0, 0, size, size), interpolation, cv2.BORDER_REPLICATE)
 
 
 @lru_cache(maxsize=8)

@@ -51,7 +51,7 @@ def ahead(items: Iterable[T], size: int = 2, num_threads: int = 1) -> Iterator[T
 
 
 def _produce(items: Iterable[Any], queue: Queue, stop: Event, num_threads: int) -> None:
-    torch.set_num_threads(num_threads)
+    use_threads(num_threads)
     last: tuple[int, Any] = (END, None)
     try:
         for item in items:
@@ -80,6 +80,16 @@ def _drain(queue: Queue) -> None:
             queue.get_nowait()
         except Empty:
             return
+
+
+def use_threads(count: int) -> None:
+    """Let torch compute on `count` processors in the calling thread.
+
+    A thread settles its number when it is first asked, not when it is told: asked at once, what
+    another thread sets later does not change it.
+    """
+    torch.set_num_threads(count)
+    torch.get_num_threads()
 
 
 @contextmanager

@@ -6,15 +6,8 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
-    *(
-        "engine.align",
-        "engine.edges",
-        "engine.warp",
-        "engine.color",
-        "engine.finish",
-        "engine.compose",
-    ),
-    *("engine.distance", "engine.likeness"),
+    *("engine.align", "engine.edges", "engine.warp", "engine.color", "engine.finish"),
+    *("engine.compose", "engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",

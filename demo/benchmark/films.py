@@ -30,9 +30,8 @@ def length_rows(
 ) -> list[dict[str, Any]]:
     """Return a row per length of a clip `height` pixels high, the shortest first.
 
-    `way` is one of WAYS.
-
-    Memory is the most this process had so far, so it grows down the rows or not at all.
+    `way` is one of WAYS. Memory is the most this process had so far, so it grows down the rows or
+    not at all.
     """
     made = []
     for seconds in sorted(lengths):

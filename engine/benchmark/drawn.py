@@ -6,13 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.card import (
-    DETECTOR_FILE,
-    DISCRIMINATOR_FILE,
-    ENCODER_FILE,
-    GENERATOR_FILE,
-    Card,
-)
+from engine.card import DETECTOR_FILE, DISCRIMINATOR_FILE, ENCODER_FILE, GENERATOR_FILE, Card
 from engine.library import StyleLibrary
 from engine.models.discriminator import Discriminator
 from engine.models.encoder import FeaturePyramidEncoder
@@ -37,7 +31,8 @@ def write_drawn(folder: Path, resolution: int, *, trainable: bool = False) -> Pa
     """
     torch.manual_seed(0)
     G = Generator(resolution)
-    encoder = FeaturePyramidEncoder(G.num_ws, shared_blocks=True, levels=_levels(G.num_ws))
+    thirds = (G.num_ws // 3, G.num_ws // 3)  # Song et al. 2021, Section 3.2
+    encoder = FeaturePyramidEncoder(G.num_ws, shared_blocks=True, levels=thirds)
     detector = load_pack(StyleLibrary().find("base")).state(DETECTOR_FILE)
     states = {
         GENERATOR_FILE: G.state_dict(),
@@ -55,8 +50,3 @@ def write_drawn(folder: Path, resolution: int, *, trainable: bool = False) -> Pa
     synthesis = {k: v for k, v in G.state_dict().items() if k.startswith("synthesis.")}
     save_pack(folder / STYLE, card, {GENERATOR_FILE: synthesis})
     return folder
-
-
-def _levels(num_ws: int) -> tuple[int, int]:
-    """Codes of the coarse and the medium level, equal thirds (Song et al. 2021, Section 3.2)."""
-    return num_ws // 3, num_ws // 3

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from engine.card import GENERATOR_FILE
 from engine.image import to_uint8
 from engine.library import StyleLibrary
 from engine.models.stylegan2 import generator_from_state
@@ -25,7 +26,7 @@ def rows(runtime: Runtime, batches: Sequence[int] = BATCHES) -> list[dict[str, A
     The float32 it is compared with is computed without TF32. float16 has a row on GPUs only.
     """
     pack = load_pack(StyleLibrary().find("base"))
-    G = generator_from_state(pack.state("generator.safetensors"), pack.card.conv_clamp)
+    G = generator_from_state(pack.state(GENERATOR_FILE), pack.card.conv_clamp)
     G = G.to(runtime.device).eval()
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(NUM_CODES, G.mapping.z_dim, generator=generator).to(runtime.device)

@@ -16,7 +16,6 @@ from engine.runtime import Runtime, has_graphs
 
 PEAK_SIZE, GPU_PEAK_SIZE = 1536, 8192  # of the matrices whose product shows the peak
 COPY_BYTES = 128 << 20  # far more than a cache holds
-WARM_UP = CALLS_BEFORE_CAPTURE + 1  # rounds that do not count: kernels are built, graphs recorded
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ def measure(
         "copy": _copy(runtime),
     }
     with torch.inference_mode():
-        found = interleaved(calls, repeat, device=runtime.device, warm_up=WARM_UP)
+        warm_up = 1 + CALLS_BEFORE_CAPTURE * has_graphs(runtime.device)  # records the graph
+        found = interleaved(calls, repeat, device=runtime.device, warm_up=warm_up)
     peak, copy = found.pop("peak").cost(runtime.device), found.pop("copy").cost(runtime.device)
     timings = {name: timing.per(batch) for name, timing in found.items()}
     floors = Floors(
