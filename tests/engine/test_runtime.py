@@ -1,6 +1,9 @@
 """Runtime: one decision, its reason, and messages on wishes that cannot be met."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -104,3 +107,19 @@ def test_out_of_memory_is_recognised_and_told():
     with pytest.raises(RuntimeError, match="shapes"):
         with memory_guard(picked):
             raise RuntimeError("shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize("module", ["demo.photo", "motion.stream", "train.loop"])
+def test_waiting_threads_sleep_whatever_is_imported_first(module: str):
+    known = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    told = subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        env=known | {"OMP_DISPLAY_ENV": "true"},  # OpenMP says what it was loaded with
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    if "OMP_WAIT_POLICY" not in told:
+        pytest.skip("the OpenMP of this torch does not tell its settings")
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in told
