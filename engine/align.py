@@ -18,6 +18,7 @@ from PIL import Image
 from engine import color
 from engine.edges import beyond
 from engine.errors import ImageError
+from engine.image import resize
 from engine.warp import covered_box, reduce_to_photo, reduced_window, rescale, warp
 
 # Rows blended at a time: a 40-megapixel photo then costs no more memory than its own copy.
@@ -228,11 +229,10 @@ def _sample(
             corners,
             Image.Resampling.BILINEAR,
         )
-    elif np.hypot(*(quad[3] - quad[0])) <= size:
+        return np.array(square.resize((size, size), Image.Resampling.LANCZOS))
+    if np.hypot(*(quad[3] - quad[0])) <= size:
         return _drawn(image, quad, size, cv2.INTER_CUBIC)
-    else:
-        square = Image.fromarray(_drawn(image, quad, 2 * size, cv2.INTER_LINEAR))
-    return np.array(square.resize((size, size), Image.Resampling.LANCZOS))
+    return resize(_drawn(image, quad, 2 * size, cv2.INTER_LINEAR), size, size)
 
 
 def _drawn(image: np.ndarray, quad: np.ndarray, size: int, interpolation: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Colour transfer by mean and deviation (Reinhard et al. 2001), and of skin alone, in CIELAB."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -8,7 +10,8 @@ LEAST_GAIN, MOST_GAIN = 0.5, 2.0
 # Of surroundings: lightness follows with care, colours may vanish but must not glare.
 LIGHTNESS_GAIN, CHROMA_GAIN = (0.7, 1.15), (0.0, 1.1)
 STRIP = 512  # rows at once, so that a large photo takes little memory
-SKIN_SPREAD = np.array([30.0, 12.0, 15.0])  # of L, a, b over one face: light and shade are skin too
+# Of L, a, b over one face: light and shade are skin too.
+SKIN_SPREAD = np.array([30, 12, 15], np.float32)
 
 
 def match_color(
@@ -30,7 +33,9 @@ def recolor(rgb: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Recolour uint8 rgb [H, W, 3] by what `compare` returned, or a mean of it over time."""
     (found_mean, found_deviation), (wanted_mean, wanted_deviation) = colors
     gain = np.clip(wanted_deviation / np.maximum(found_deviation, 1e-3), LEAST_GAIN, MOST_GAIN)
-    lab = (to_lab(rgb) - found_mean) * gain + wanted_mean
+    lab = to_lab(rgb)
+    lab *= gain
+    lab += wanted_mean - gain * found_mean
     return _to_rgb(lab)
 
 
@@ -58,12 +63,13 @@ def toned(rgb: np.ndarray, colors: np.ndarray, share: float) -> np.ndarray:
     return out
 
 
+@lru_cache(maxsize=4)
 def skin_region(size: int) -> np.ndarray:
-    """Where FFHQ's framing has cheeks and nose bridge: float64 weights 0..1, [size, size].
+    """Where FFHQ's framing has cheeks and nose bridge: float32 weights 0..1, [size, size].
 
     Between eyes (0.47 of the height) and mouth (0.66), where neither hair, brows nor beards are.
     """
-    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
     spots = [((0.41, 0.565), 0.045), ((0.59, 0.565), 0.045), ((0.5, 0.53), 0.03)]
     near = [np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * s**2)) for (cx, cy), s in spots]
     return np.max(near, axis=0)
@@ -82,23 +88,25 @@ def keep_skin(rgb: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """
     drawn = skin_tone(rgb)
     lab = to_lab(rgb)
-    distance = (((lab - drawn) / SKIN_SPREAD) ** 2).sum(-1, keepdims=True)
-    lab += np.exp(-distance / 2) * (skin_tone(photo) - drawn)
+    square = np.square((lab - drawn) / SKIN_SPREAD)
+    near = np.exp(-(square[..., 0] + square[..., 1] + square[..., 2]) / 2)
+    lab += near[..., None] * (skin_tone(photo) - drawn)
     return _to_rgb(lab)
 
 
 def to_lab(rgb: np.ndarray) -> np.ndarray:
     """L, a, b of uint8 rgb [..., W, 3], float32 of the same shape."""
-    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return cv2.cvtColor(np.multiply(rgb, 1 / 255, dtype=np.float32), cv2.COLOR_RGB2LAB)
 
 
 def _to_rgb(lab: np.ndarray) -> np.ndarray:
-    rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
-    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return cv2.multiply(rgb, (255, 255, 255, 0), dtype=cv2.CV_8U)  # rounded and clipped
 
 
 def _statistics(rgb: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation of L, a, b."""
-    lab, weights = to_lab(rgb).reshape(-1, 3), weight.ravel()
-    mean = np.average(lab, 0, weights)
-    return mean, np.sqrt(np.average((lab - mean) ** 2, 0, weights))
+    lab = to_lab(rgb).reshape(-1, 3)
+    share = (weight / weight.sum()).ravel().astype(np.float32)
+    mean = share @ lab
+    return mean, np.sqrt(share @ np.square(lab - mean))

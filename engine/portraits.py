@@ -79,10 +79,13 @@ def encode_faces(
     """Encode faces, each with the picture it was seen in, in one call of the network.
 
     Without detail their `detail` is None: `read_detail` adds it to codes that have been changed.
+    Crops are as large as what the base draws, for who reads detail of them or shows them; without
+    detail, and where the base reads none, as large as the encoder takes them.
     Raises what `encode_face` raises.
     """
     size = base.encoder_into(space).input_size
-    frame_size = max(size, base.generator.resolution)
+    is_shown = with_detail or base.detail_encoder is not None
+    frame_size = max(size, base.generator.resolution) if is_shown else size
     aligned = [frame(rgb, face, base, frame_size) for rgb, face in seen]
     portraits = []
     with memory_guard(base.runtime), torch.inference_mode():

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from engine.image import resize
+
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last two not included
 
 
@@ -66,8 +68,7 @@ def reduce_to_photo(crop: np.ndarray, photo_to_crop: np.ndarray) -> tuple[np.nda
     target = max(round(size / np.sqrt(np.linalg.det(photo_to_crop))), 1)
     if target >= size:
         return crop, photo_to_crop
-    small = Image.fromarray(crop).resize((target, target), Image.Resampling.LANCZOS)
-    return np.array(small), rescale(photo_to_crop, size, target)
+    return resize(crop, target, target), rescale(photo_to_crop, size, target)
 
 
 def warp(

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "engine.image": ("engine.errors",),
     "engine.provenance": ("engine.errors",),
     "engine.credentials": ("engine.provenance", "engine.errors"),
-    "engine.warp": ("engine.errors",),
+    "engine.warp": ("engine.errors", "engine.image"),
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.distance": ("engine.errors",),
     "engine.edges": ("engine.warp",),

@@ -58,7 +58,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` [N, C, H, W] to the same shape."""
-        return x + self.project(F.relu(self.expand(self.depthwise(x))))
+        return self.project(F.relu(self.expand(self.depthwise(x)), inplace=True)).add_(x)
 
 
 class Halve(nn.Module):
@@ -71,7 +71,7 @@ class Halve(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` [N, in, H, W] to [N, out, H / 2, W / 2]."""
-        return F.relu(self.pointwise(self.depthwise(x)))
+        return F.relu(self.pointwise(self.depthwise(x)), inplace=True)
 
 
 class Student(nn.Module):
@@ -112,14 +112,14 @@ class Student(nn.Module):
                 f"the student got a picture of shape {list(image.shape)}; expected [N, 3, S, S] "
                 f"with S a multiple of {self.step}: align and resize the face first"
             )
-        x, skips = F.relu(self.stem(F.pixel_unshuffle(image, FOLD))), []
+        x, skips = F.relu(self.stem(F.pixel_unshuffle(image, FOLD)), inplace=True), []
         for level, shrink in zip(self.down, self.shrink, strict=False):
             x = level(x)
             skips.append(x)
             x = shrink(x)
         x = self.down[-1](x)
         for level, enlarge, skip in reversed(list(zip(self.up, self.enlarge, skips, strict=True))):
-            x = level(F.interpolate(enlarge(x), scale_factor=2, mode="nearest") + skip)
+            x = level(F.interpolate(enlarge(x), scale_factor=2, mode="nearest").add_(skip))
         return F.pixel_shuffle(self.head(x), FOLD)
 
     def folded(self) -> Student:

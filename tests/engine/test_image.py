@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from engine import image
 from engine.image import read_photo, resize, to_tensor, to_uint8
 
 
@@ -216,3 +217,15 @@ def test_pixels_become_the_same_numbers_in_either_layout():
     plain, last = to_tensor(rgb), to_tensor(rgb, torch.channels_last)
     assert plain.is_contiguous() and last.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(plain, last) and np.array_equal(to_uint8(last), rgb)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (90, 31), (121, 300)])
+def test_resize_is_pillows_lanczos(monkeypatch, height: int, width: int):
+    smooth = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+    rgb = resize(smooth, 64, 96)
+    fast = [resize(rgb, height, width), resize(rgb[::2, :, 0], height, width)]
+    monkeypatch.setattr(image, "_torch_has_lanczos", lambda: False)
+    slow = [resize(rgb, height, width), resize(rgb[::2, :, 0], height, width)]
+    for ours, pillow in zip(fast, slow, strict=True):
+        assert ours.shape == pillow.shape and ours.dtype == pillow.dtype
+        assert ours.flags.writeable and np.abs(ours.astype(int) - pillow).max() <= 2
