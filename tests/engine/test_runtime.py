@@ -109,7 +109,7 @@ def test_out_of_memory_is_recognised_and_told():
             raise RuntimeError("shapes cannot be multiplied")
 
 
-@pytest.mark.parametrize("module", ["demo.photo", "motion.stream", "train.loop"])
+@pytest.mark.parametrize("module", ["demo.livecam", "motion.stream", "train.loop"])
 def test_waiting_threads_sleep_whatever_is_imported_first(module: str):
     known = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     told = subprocess.run(
