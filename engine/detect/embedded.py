@@ -36,12 +36,14 @@ class EmbeddedDetector:
     a larger photo is searched at 1280 and then at up to 2560 pixels. Found faces are looked at
     again, upright and at one size: precise landmarks, and what only resembled a face is dropped.
     A face upside down may weakly pass for an upright one, so what is below `SURE` must also beat
-    what is found in the photo turned by 90, 180 and 270 degrees.
+    what is found in the photo turned by 90, 180 and 270 degrees. What is `FAR` times smaller than
+    the largest face must be sure: it is somebody far behind, or a badge on a lapel.
     """
 
     SIZES = (640, 160, 96)
     FINER = (1280, 2560)
     SURE = 0.8  # of the best score
+    FAR = 6
     TINY = 40  # pixels of a face in the last size searched
 
     def __init__(self, network: FaceNetwork, *, threshold: float = 0.5):
@@ -70,7 +72,9 @@ class EmbeddedDetector:
         for turns in (1, 3, 2) if _best_score(tries[0]) < self.SURE else ():
             found = self._look(np.ascontiguousarray(np.rot90(rgb, turns)), self.SIZES)
             tries.append([turned_back(face, turns, height, width) for face in found])
-        return max(tries, key=_best_score)
+        faces = max(tries, key=_best_score)
+        least = max((face.area for face in faces), default=0.0) / self.FAR**2
+        return [face for face in faces if face.area >= least or face.score >= self.SURE]
 
     def again(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Face]:
         """Look at faces of uint8 [H, W, 3] where they are thought to be, as in the next frame.

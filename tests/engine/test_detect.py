@@ -20,6 +20,7 @@ from engine.detect import (
 )
 from engine.detect.face import Proposals, cut, shrunk, turned_back, upright_matrix
 from engine.errors import DetectorError
+from engine.image import read_photo
 from engine.models.detector import CellNetwork, FaceNetwork, PointNetwork, box_iou
 from train.portraits import read_portraits
 
@@ -192,6 +193,11 @@ def test_finds_several_faces(detector, portraits, rows, columns, face):
     assert len(faces) <= len(boxes) + 1
     areas = [f.area for f in faces]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_a_badge_on_a_lapel_is_no_face(detector, shared):
+    rgb = read_photo(shared / "data" / "wild" / "test" / "congress_0005.jpg").rgb
+    assert len(detector(rgb)) == 1
 
 
 @pytest.mark.parametrize("share", [0.7, 0.9, 1.0])
