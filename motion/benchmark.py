@@ -4,9 +4,9 @@
 
 Each stage is timed alone on one thread, which is what a job gives it; then films are made as a job
 makes them: as it is, with fewer searches, with one face at a time, and quickly by the student of
-the style if it has one, in turns. Reading, seeing, drawing and writing run side by side there, so
-the slowest of them, or the processors together, bound the frames a second. On a busy machine only
-the processor time can be compared.
+the style if it has one, in turns. Reading, seeing, drawing, composing and writing run side by side
+there, so the slowest of them, or the processors together, bound the frames a second. On a busy
+machine only the processor time can be compared.
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ from engine.pipeline import Stylizer
 from engine.runtime import available_processors
 from motion.batches import drawn as drawn_faces
 from motion.batches import encoded, usual_batch
+from motion.composing import DrawnFrame, StylizedFrame
 from motion.flow import carried
 from motion.media import Frame, Limits, Writer, read_frames
 from motion.person import Look
 from motion.stages import Source, drawn
 from motion.stream import kept_threads
-from motion.temporal import Stabilizer, StylizedFrame
+from motion.temporal import Stabilizer
 from motion.temporal_options import TemporalOptions, frame_options
 from motion.watch import SEARCH_EVERY, Watch
 
 T = TypeVar("T")
 QUICK = "quick, by its student"
-THREADS = ("read", "see", "draw", "write")
-SEEN = ("search",)  # of "see"
-PARTS = ("encode", "render", "paste", "carry")  # of "draw"
+PARTS = {  # of a film, each in a thread of its own; their parts are measured face by face
+    "read": (),
+    "see": ("search",),
+    "draw": ("encode", "render"),
+    "compose": ("paste", "carry"),
+    "write": (),
+}
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "every fourth searched": {"search_every": 4},
@@ -85,13 +90,18 @@ def time_stages(stylizer: Stylizer, clip: Path, seconds: float) -> dict[str, flo
         writer = Writer(Path(folder) / "out.mp4", *frames[0].rgb.shape[1::-1])
         for frame in frames:
             sighting = watch("see", stabilizer.watch, frame)
-            for done in watch("draw", stabilizer.take, sighting):
-                watch("write", writer.write, done.frame)
-        for done in watch("draw", stabilizer.flush):
-            watch("write", writer.write, done.frame)
+            _finish(watch, stabilizer, watch("draw", stabilizer.draw, sighting), writer)
+        _finish(watch, stabilizer, watch("draw", stabilizer.drain), writer)
         _time_parts(watch, stylizer, frames)
         writer.close()
     return watch.per_frame(len(frames))
+
+
+def _finish(
+    watch: Stopwatch, stabilizer: Stabilizer, drawn: Sequence[DrawnFrame], writer: Writer
+) -> None:
+    for one in drawn:
+        watch("write", writer.write, watch("compose", stabilizer.compositor, one).frame)
 
 
 def _time_parts(watch: Stopwatch, stylizer: Stylizer, frames: Sequence[Frame]) -> None:
@@ -186,10 +196,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _table(stages: dict[str, float], speeds: dict[str, list[Speed]], reason: str) -> str:
     lines = [f"{reason}\nstage                 ms of one processor a frame"]
-    for stage in ("read", "see", *SEEN, "draw", *PARTS, "write"):
-        name = stage if stage in THREADS else f"  {stage}"
-        lines.append(f"{name:21s} {1000 * stages.get(stage, 0):8.1f}")
-    slowest = max(stages[stage] for stage in THREADS if stage in stages)
+    for stage, parts in PARTS.items():
+        lines.append(f"{stage:21s} {1000 * stages.get(stage, 0):8.1f}")
+        lines += [f"  {part:19s} {1000 * stages.get(part, 0):8.1f}" for part in parts]
+    slowest = max(stages[stage] for stage in PARTS if stage in stages)
     lines.append(f"bound by the slowest thread {1 / slowest:.1f} frames/s")
     lines.append(f"\n{'film':21s} {'ms/frame':>8s} {'bound':>8s} {'frames/s':>8s}")
     for name, found in speeds.items():

@@ -1,6 +1,6 @@
 """A video job: one clip, one style, a folder of finished parts; stopped or killed, it goes on.
 
-    decode | detect | smooth, encode, draw, paste | write
+    decode | detect | smooth, encode, draw | paste | write
 
 Each `|` is a short queue between two threads (`motion.stream`), so memory stays flat. About every
 two seconds of film the segment is closed and the state of the stabilizer saved (`JobFolder`);
@@ -23,6 +23,7 @@ import numpy as np
 from engine.errors import OptionError, StylizeError
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
+from motion.composing import StylizedFrame
 from motion.film import Cut, Film
 from motion.job_folder import JobFolder, State, file_sha256
 from motion.means import clip_means
@@ -30,9 +31,9 @@ from motion.media import Clip, Limits, keeps_alpha, probe
 from motion.person import Look
 from motion.stages import Source, drawn
 from motion.stream import kept_threads
-from motion.temporal import Stabilizer, StylizedFrame, TemporalOptions
+from motion.temporal import Stabilizer, TemporalOptions
 
-JOB_VERSION = 2
+JOB_VERSION = 3
 RATE_WINDOW = 60  # frames over which the speed is measured
 
 ShouldStop = Callable[[], bool]

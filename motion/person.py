@@ -1,4 +1,4 @@
-"""One person of one scene over time: where the face is, its codes, its colours, all held steady."""
+"""One person of one scene over time: where the face is and its codes, held steady."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine import color
-from engine.align import compare_colors
 from engine.detect import Face
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
@@ -22,10 +20,9 @@ from motion.temporal_options import TemporalOptions
 from motion.track import LONGEST_GAP
 from motion.watch import CONFIRMED
 
-FILTERS = ("points", "codes", "colors", "around")
+FILTERS = ("points", "codes")
 HELD = 3  # frames a lost face stays when nothing is known of what follows
 MEAN_OVER = 300  # sightings the mean of the codes reaches back
-COLOR_CUTOFF, COLOR_BETA = 0.5, 0.02  # One-Euro of the colours; speed in units of L, a, b
 # Landmarks are filtered where their face rests: over longer than codes, without loss of movement.
 POINT_SIGMAS = 2.0
 # One-Euro of live pictures; speed in face sizes, or units of w, per second
@@ -63,8 +60,6 @@ class Person:
         looser = 1 / temporal.steadiness if temporal.steadiness else math.inf
         self.points: Filter = OneEuro(looser * POINT_CUTOFF, POINT_BETA, size)
         self.codes: Filter = OneEuro(looser * CODE_CUTOFF, CODE_BETA)
-        self.colors = OneEuro(looser * COLOR_CUTOFF, COLOR_BETA)
-        self.around = OneEuro(looser * COLOR_CUTOFF, COLOR_BETA)
         if temporal.look_ahead:
             sigma = temporal.steadiness * temporal.smoothing
             self.points, self.codes = LocalFit(POINT_SIGMAS * sigma), LocalFit(sigma)
@@ -143,42 +138,6 @@ class Person:
         codes = torch.from_numpy(ws).to(portrait.ws)[None]
         return replace(portrait, ws=codes, mu=None, logvar=None, attributes=attributes)
 
-    def tones(
-        self, rgb: np.ndarray, time: float, look: Look, portrait: Portrait, crop: np.ndarray
-    ) -> np.ndarray | None:
-        """Return what `color.toned` needs for the surroundings of a drawing, filtered over time.
-
-        Arguments as of `pasted`. None: the surroundings are to stay, or the face lies outside.
-        """
-        if not look.options.surroundings or look.options.color == "keep":
-            return None
-        colors = compare_colors(rgb, crop, portrait.face.photo_to(len(crop)))
-        return None if colors is None else _filtered(self.around, time, colors)
-
-    def pasted(
-        self,
-        picture: np.ndarray,
-        rgb: np.ndarray,
-        time: float,
-        look: Look,
-        portrait: Portrait,
-        crop: np.ndarray,
-    ) -> np.ndarray:
-        """Return `picture`, what the frame `rgb` shows by now, with the person drawn into it.
-
-        Args:
-            time: of the frame, in seconds.
-            look: style and options; colours are compared with the untouched frame, and filtered.
-            portrait, crop: the face there, and its drawing [R, R, 3].
-        """
-        options = replace(look.options, samples=1, output_size=0, surroundings=0.0, ai_label=False)
-        if options.color == "keep":
-            colors = compare_colors(rgb, crop, portrait.face.photo_to(len(crop)))
-            if colors is not None:
-                crop = color.recolor(crop, _filtered(self.colors, time, colors))
-            options = replace(options, color="style")
-        return look.stylizer.paste(picture, [portrait], [crop], options)
-
     def forget(self, time: float) -> None:
         """Nothing before a time will be asked for again."""
         self.points.forget(time)
@@ -205,8 +164,3 @@ class Person:
         for name in FILTERS:
             getattr(person, name).restore(state[name])
         return person
-
-
-def _filtered(over_time: Filter, time: float, value: np.ndarray) -> np.ndarray:
-    over_time.add(time, value)
-    return over_time.at(time)

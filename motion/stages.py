@@ -9,10 +9,11 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+from motion.composing import Compositor, DrawnFrame, StylizedFrame
 from motion.film import Cut
 from motion.media import Frame, Limits, read_frames
 from motion.stream import ahead
-from motion.temporal import Stabilizer, StylizedFrame
+from motion.temporal import Stabilizer
 from motion.watch import Sighting, Watch
 
 SEGMENT_SECONDS = 2
@@ -47,11 +48,15 @@ def drawn(
 ) -> Iterator[StylizedFrame | Cut]:
     """Yield the frames drawn, in order, and where a segment ends its `Cut`; holds few at a time.
 
-    Decoding, detection and drawing run in threads of their own. Close the generator to stop them.
+    Decoding, detection, drawing and composing run in threads of their own. Close the generator to
+    stop them.
     """
     frames = ahead(source.frames(limit), QUEUE_FRAMES)
-    seen = ahead(_watched(stabilizer.watch, frames), QUEUE_FRAMES)
-    return ahead(_stabilized(stabilizer, seen), QUEUE_FRAMES)
+    # Faces are drawn a batch at a time; what comes before and after goes on meanwhile.
+    size = max(QUEUE_FRAMES, stabilizer.batch)
+    seen = ahead(_watched(stabilizer.watch, frames), size)
+    faces = ahead(_with_faces(stabilizer, seen), size)
+    return ahead(_composed(stabilizer.compositor, faces), QUEUE_FRAMES)
 
 
 def _watched(watch: Watch, frames: Iterator[Frame]) -> Iterator[Sighting]:
@@ -60,16 +65,27 @@ def _watched(watch: Watch, frames: Iterator[Frame]) -> Iterator[Sighting]:
             yield watch(frame)
 
 
-def _stabilized(stabilizer: Stabilizer, seen: Iterator[Sighting]) -> Iterator[StylizedFrame | Cut]:
+def _with_faces(stabilizer: Stabilizer, seen: Iterator[Sighting]) -> Iterator[DrawnFrame | Cut]:
     begun: Fraction | None = None
     with closing(seen):
         for sighting in seen:
-            drawn = stabilizer.take(sighting)
+            drawn = stabilizer.draw(sighting)
             yield from drawn
             if not drawn:
                 continue
             begun = drawn[0].frame.time if begun is None else begun
             if drawn[-1].frame.time - begun >= SEGMENT_SECONDS:
-                yield Cut(stabilizer.snapshot())
+                yield Cut(stabilizer.drawing_snapshot())
                 begun = None
-        yield from stabilizer.flush()
+        yield from stabilizer.drain()
+
+
+def _composed(
+    compositor: Compositor, faces: Iterator[DrawnFrame | Cut]
+) -> Iterator[StylizedFrame | Cut]:
+    with closing(faces):
+        for item in faces:
+            if isinstance(item, Cut):
+                yield Cut({**item.stabilizer, **compositor.snapshot()})
+            else:
+                yield compositor(item)

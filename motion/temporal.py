@@ -2,9 +2,9 @@
 
 Every frame is drawn from the posterior mean, never from a sample. Per track: landmarks, and with
 them the crop, are filtered before the face is encoded; codes of layers that draw who somebody is
-are pulled to their mean over the track, the layers of pose and expression are only filtered; the
-colours of the paste are filtered; and what the last frame showed is carried along the optical flow
-of the input. A few frames of look-ahead let the filters see both ways, without delay of the motion.
+are pulled to their mean over the track, the layers of pose and expression are only filtered. What
+comes after the drawing is in `motion.composing`. A few frames of look-ahead let the filters see
+both ways, without delay of the motion.
 
     for done in stylize(stylizer, frames, options):
         writer.write(done.frame)
@@ -13,24 +13,21 @@ of the input. A few frames of look-ahead let the filters see both ways, without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.errors import Cancelled, OptionError
-from engine.finish import finished
-from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
 from motion.batches import Batches, drawn, encoded, usual_batch
-from motion.flow import carried
+from motion.composing import Compositor, DrawnFace, DrawnFrame, StylizedFrame
 from motion.means import Means
 from motion.person import Look, Person
 from motion.quick import check_quick, framed, quickly_drawn
 from motion.snapshots import flattened, kept_faces, nested, restored_faces
-from motion.surroundings import Surroundings
 from motion.temporal_options import TemporalOptions, frame_options
 from motion.track import LONGEST_GAP
 from motion.watch import Sighting, Watch
@@ -41,17 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Look", "Stabilizer", "StylizedFrame", "TemporalOptions", "stylize"]
 
 FREE_LAYERS = 6  # codes of 4 x 4 to 16 x 16 pixels: pose and expression
-
-
-@dataclass(frozen=True)
-class StylizedFrame:
-    """A frame with the people in it stylized.
-
-    `faces` are the numbers of their tracks; () means that the frame passed through untouched.
-    """
-
-    frame: Frame
-    faces: tuple[int, ...]
 
 
 def stylize(
@@ -91,12 +77,14 @@ class Stabilizer:
             frame is kept.
         temporal: how steady; None: the defaults.
         people: who is drawn in another way, or None to be left alone, by number of the track.
-        batch: frames whose faces go through the networks together; None: as the device likes it,
-            and one for live pictures.
+        batch: faces that go through the networks together; None: as the device likes it, and one
+            for live pictures.
         watch: what looks at the frames; None: one with the stylizer's detector.
 
     Attributes:
-        watch: the first half of the work, which another thread may do ahead of `take`.
+        watch: the first part of the work, which another thread may do ahead of `draw`.
+        compositor: the last part, which another thread may do with what `draw` and `drain` return.
+        batch: frames that are drawn together.
         means: who is in the clip, from a first look through it (`motion.means`); None: not known.
 
     Raises:
@@ -124,16 +112,16 @@ class Stabilizer:
         if self.temporal.quick:
             check_quick([self._usual, *filter(None, self.people.values())])
             self._read, self._drawn = framed, quickly_drawn
-        self._batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
-        self._encode, self._draw = Batches(self._batch), Batches(self._batch)
+        self.batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
+        self._encode, self._draw = Batches(self.batch), Batches(self.batch)
         self.means: Means | None = None
         self._held: list[_Held] = []
         self._persons: dict[int, Person] = {}
         self._seen = -1  # index of the last frame looked at
+        self.compositor = Compositor(self.options, self.temporal)
         self._watched: Mapping[str, Any] = {}  # the state of the watch after it
         self._scene = self._scene_length = 0  # number of the scene, its frames
-        self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
-        self._around = Surroundings()
+        self._begins_scene = True  # with the next frame drawn
         self._awaited: dict[int, dict[int, Portrait]] = {}  # after a restore
 
     def push(self, frame: Frame) -> list[StylizedFrame]:
@@ -144,20 +132,27 @@ class Stabilizer:
         return self.take(self.watch(frame))
 
     def take(self, sighting: Sighting) -> list[StylizedFrame]:
-        """Do the second half of `push`, with what `watch` saw in the frame."""
-        done, frame = self.flush() if sighting.is_cut else [], sighting.frame
+        """Do what is left of `push`, with what `watch` saw in the frame."""
+        return [self.compositor(drawn) for drawn in self.draw(sighting)]
+
+    def flush(self) -> list[StylizedFrame]:
+        """Return the frames still held: the video, or a scene of it, is over."""
+        return [self.compositor(drawn) for drawn in self.drain()]
+
+    def draw(self, sighting: Sighting) -> list[DrawnFrame]:
+        """Take what `watch` saw in the next frame; return those whose faces are drawn by now."""
+        done, frame = self.drain() if sighting.is_cut else [], sighting.frame
         self._scene += sighting.is_cut
         if frame.index > self._seen:  # else its faces are known from before a restore
             self._note(sighting)
         self._held.append(_Held(frame, self._awaited.pop(frame.index, None)))
         self._watched = sighting.state
-        return done + self._advance(self.temporal.look_ahead, self._batch)
+        return done + self._advance(self.temporal.look_ahead, self.batch)
 
-    def flush(self) -> list[StylizedFrame]:
-        """Return the frames still held: the video, or a scene of it, is over."""
+    def drain(self) -> list[DrawnFrame]:
+        """Draw the faces of the frames still held: the video, or a scene of it, is over."""
         done = self._advance(0, 1)
-        self._persons, self._scene_length, self._last = {}, 0, ()
-        self._around = Surroundings()
+        self._persons, self._scene_length, self._begins_scene = {}, 0, True
         return done
 
     def snapshot(self) -> dict[str, Any]:
@@ -166,6 +161,10 @@ class Stabilizer:
         Frames that were pushed but not returned are not in it, only what was found in them: after
         `restore`, push them again, beginning with the first frame that was not returned.
         """
+        return self.drawing_snapshot() | self.compositor.snapshot()
+
+    def drawing_snapshot(self) -> dict[str, Any]:
+        """Return the state without that of the compositor, which may be some frames behind."""
         placed = {h.frame.index: h.portraits for h in self._held if h.portraits is not None}
         return flattened(
             {
@@ -176,8 +175,7 @@ class Stabilizer:
                 "watch": self._watched,
                 "persons": {str(k): person.snapshot() for k, person in self._persons.items()},
                 **kept_faces(placed | self._awaited),
-                "tones": {k: v for k, v in vars(self._around).items() if v is not None},
-                "last": {str(i): picture for i, picture in enumerate(self._last)},
+                "begins_scene": self._begins_scene,
             }
         )
 
@@ -192,14 +190,14 @@ class Stabilizer:
             int(k): Person.restored(person, self.temporal, self._most_held)
             for k, person in state.get("persons", {}).items()
         }
-        self._around = Surroundings(state.get("tones", {}).get("tones"))
-        self._held, self._last = [], tuple(state.get("last", {}).values())
+        self._held, self._begins_scene = [], state["begins_scene"]
+        self.compositor.restore(state)
         self._awaited = restored_faces(state, self.stylizer)
 
     @property
     def _most_held(self) -> int:
         """Frames that wait at most."""
-        return self.temporal.look_ahead + 2 * self._batch
+        return self.temporal.look_ahead + 2 * self.batch
 
     def _note(self, sighting: Sighting) -> None:
         """Tell the persons of a new frame where their faces are, and how they moved."""
@@ -217,7 +215,7 @@ class Stabilizer:
                 self._persons[number] = person
             self._persons[number].see(index, time, face)
 
-    def _advance(self, wait: int, batch: int) -> list[StylizedFrame]:
+    def _advance(self, wait: int, batch: int) -> list[DrawnFrame]:
         """Encode the faces of frames half of `wait` frames old, and draw those `wait` frames old.
 
         Landmarks are filtered with the first half of what is known ahead, codes with the second.
@@ -257,16 +255,20 @@ class Stabilizer:
             return number == max(self._persons, key=lambda k: self._persons[k].area)
         return self.options.faces == "all" or number in self.options.select(number + 1)
 
-    def _finished(self, held: Sequence[_Held]) -> list[StylizedFrame]:
-        """Draw the faces of some frames, and put them into place."""
-        crops: dict[tuple[int, int], tuple[Portrait, np.ndarray]] = {}
+    def _finished(self, held: Sequence[_Held]) -> list[DrawnFrame]:
+        """Draw the faces of some frames."""
+        faces: dict[tuple[int, int], DrawnFace] = {}
         for number in sorted({number for one in held for number in one.portraits}):
-            own = [one for one in held if number in one.portraits]
+            own, look = [one for one in held if number in one.portraits], self._look(number)
             steadied = [self._steadied(one, number) for one in own]
-            pictures = self._draw(partial(self._drawn, self._look(number)), steadied)
+            pictures = self._draw(partial(self._drawn, look), steadied)
             for one, *drawing in zip(own, steadied, pictures, strict=True):
-                crops[one.frame.index, number] = tuple(drawing)
-        done = [self._composed(one, crops) for one in held]
+                faces[one.frame.index, number] = DrawnFace(look, *drawing)
+        done = []
+        for one in held:
+            own = {number: faces[one.frame.index, number] for number in one.portraits}
+            done.append(DrawnFrame(one.frame, own, self._begins_scene))
+            self._begins_scene = False
         for person in self._persons.values():
             person.forget(float(held[-1].frame.time))
         return done
@@ -277,20 +279,3 @@ class Stabilizer:
 
     def _look(self, number: int) -> Look:
         return self.people.get(number) or self._usual
-
-    def _composed(
-        self, held: _Held, crops: Mapping[tuple[int, int], tuple[Portrait, np.ndarray]]
-    ) -> StylizedFrame:
-        """Paste the faces of one frame, and carry on what the frame before it showed."""
-        frame, rgb, time = held.frame, held.frame.rgb, float(held.frame.time)
-        placed = [(self._persons[n], self._look(n), *crops[frame.index, n]) for n in held.portraits]
-        picture = self._around.toned(rgb, time, placed, self.options.surroundings)
-        for person, *drawing in placed:
-            picture = person.pasted(picture, rgb, time, *drawing)
-        share = self.temporal.steadiness * self.temporal.carry
-        if share and self._last and held.portraits:
-            picture = carried(rgb, picture, *self._last, share)
-        self._last = (rgb, picture)
-        rgb = finished(picture, self.options, is_drawn=bool(held.portraits))
-        alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
-        return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(held.portraits))
