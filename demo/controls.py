@@ -17,6 +17,7 @@ LABELS = {
         "Colours",
         {"style": "Of the style", "keep": "Of the photo", "skin": "Keep skin tone"},
     ),
+    "around": ("Around faces", {"drawn": "Drawn", "toned": "Toned"}),
     "variation_center": ("Drawn around", {"photo": "The photo", "average": "The average face"}),
     "mean": ("Held to", {"running": "What was seen so far", "clip": "The whole clip"}),
     "transfer": ("Movement", {"relative": "As theirs, own shape", "absolute": "Theirs, shape too"}),

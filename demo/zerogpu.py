@@ -182,6 +182,16 @@ class BorrowingStylizer(Stylizer):
         """As of `Stylizer`."""
         return self._lent["look"](portrait, options)
 
+    def paste(
+        self,
+        rgb: np.ndarray,
+        portraits: Sequence[Portrait],
+        crops: Sequence[np.ndarray],
+        options: StylizeOptions | None = None,
+    ) -> np.ndarray:
+        """As of `Stylizer`, on the processor: what is drawn around the faces is little work."""
+        return self.spare().paste(rgb, portraits, crops, options)
+
     def most_typical(self, pictures: np.ndarray) -> int:
         """As of `Stylizer`."""
         return self._lent["most_typical"](pictures)

@@ -1,4 +1,4 @@
-"""From drawings to the picture they belong into: pasted, and what surrounds them toned."""
+"""From drawings to the picture they belong into: pasted, what surrounds them drawn or toned."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.align import compare_colors, paste
-from engine.color import toned
+from engine.around import draw_around, is_drawn_around
+from engine.color import recolor, toned
 from engine.finish import finished
 from engine.options import StylizeOptions
 from engine.portraits import Portrait
+from engine.style import Style
 
 Placed = tuple[np.ndarray, np.ndarray]  # a drawing [R, R, 3], and the matrix photo -> drawing
 
@@ -21,17 +23,33 @@ def placed_by(portrait: Portrait, drawing: np.ndarray, options: StylizeOptions) 
     return drawing, portrait.face.photo_to(len(drawing))
 
 
-def composed(rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions) -> np.ndarray:
+def composed(
+    rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions, style: Style
+) -> np.ndarray:
     """Return a photo uint8 [H, W, 3] with drawings in it, finished as `options` say.
 
-    Around them it takes on their tones as far as chosen. Without any it is a copy of the photo.
+    Around them it is drawn by the style's student, or takes on their tones, as far as chosen.
+    Without any it is a copy of the photo.
     """
-    picture, keep = rgb, options.color == "keep"
-    if options.surroundings and not keep:
-        compared = [compare_colors(rgb, *one) for one in placed]
-        seen = [colors for colors in compared if colors is not None]
-        picture = toned(rgb, np.mean(seen, 0), options.surroundings) if seen else rgb
-    for one in placed:
-        picture = paste(picture, *one, match_color=keep)
+    picture = _around(rgb, placed, options, style) if placed and options.surroundings else rgb
+    for drawing, matrix in placed:
+        colors = compare_colors(rgb, drawing, matrix) if options.color == "keep" else None
+        own = drawing if colors is None else recolor(drawing, colors)
+        picture = paste(picture, own, matrix)
     is_drawn = picture is not rgb
     return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
+
+
+def _around(
+    rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions, style: Style
+) -> np.ndarray:
+    if is_drawn_around(style, options):
+        return draw_around(rgb, face_scale(placed), style, options)
+    compared = [compare_colors(rgb, *one) for one in placed if options.color != "keep"]
+    seen = [colors for colors in compared if colors is not None]
+    return toned(rgb, np.mean(seen, 0), options.surroundings) if seen else rgb
+
+
+def face_scale(placed: Sequence[Placed]) -> float:
+    """Pixels of a drawing per pixel of the photo, of the largest face."""
+    return min(float(np.sqrt(np.linalg.det(matrix[:2, :2]))) for _, matrix in placed)

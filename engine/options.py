@@ -87,9 +87,15 @@ class StylizeOptions(Options):
     surroundings: float = option(
         0.0,
         "Surroundings",
-        "how far the rest of a whole photo takes on the tones of the drawing, as grey around a "
-        "pencil drawing; 0 leaves it as it is",
+        "how far the rest of a whole photo goes along with the drawing; 0 leaves it as it is",
         **SHARE,
+    )
+    around: str = option(
+        "drawn",
+        "Around faces",
+        "drawn: the rest is drawn like the face, where the style has a small network that learned "
+        "it, else toned: shapes of the photo in tones of the drawing, as grey around a pencil's",
+        choices=("drawn", "toned"),
     )
     color: str = option(
         "style",

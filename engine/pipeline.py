@@ -8,6 +8,7 @@ visitors never see each other's picture, and one stylizer serves all threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -180,7 +181,8 @@ class Stylizer:
     ) -> np.ndarray:
         """Return the photo with the rendered crops [R, R, 3] at the places of their portraits.
 
-        What surrounds them takes on their tones as far as `options.surroundings` says.
+        What surrounds them is drawn too, or takes on their tones, as far as
+        `options.surroundings` says.
         """
         options = options or self.card.options()
         placed = []
@@ -188,7 +190,7 @@ class Stylizer:
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options)
+        return composed(rgb, placed, options, self.style)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
@@ -208,6 +210,8 @@ class Stylizer:
         face. A photo without a face comes back as it is.
         """
         options = options or self.card.options()
+        if style_ws is not None:  # no student learned what a reference looks like
+            options = replace(options, around="toned")
         faces = self.detect(rgb) if faces is None else faces
         chosen = [faces[index] for index in options.select(len(faces))]
         placed = []
@@ -216,7 +220,7 @@ class Stylizer:
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options)
+        return composed(rgb, placed, options, self.style)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None

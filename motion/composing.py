@@ -15,10 +15,13 @@ import numpy as np
 
 from engine import color
 from engine.align import compare_colors
+from engine.around import draw_around, is_drawn_around
+from engine.compose import face_scale
 from engine.finish import finished
 from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait
+from engine.style import Style
 from motion.flow import carried
 from motion.media import Frame
 from motion.person import Look
@@ -65,12 +68,13 @@ class Compositor:
     """Puts drawn faces into their frames, which come in order.
 
     Args:
+        style: what the rest of a frame is drawn in, if `options.around` wants that.
         options: what is done with the whole frame.
         temporal: how steady.
     """
 
-    def __init__(self, options: StylizeOptions, temporal: TemporalOptions) -> None:
-        self.options, self.temporal = options, temporal
+    def __init__(self, style: Style, options: StylizeOptions, temporal: TemporalOptions) -> None:
+        self.style, self.options, self.temporal = style, options, temporal
         self._begin_scene()
 
     def __call__(self, drawn: DrawnFrame) -> StylizedFrame:
@@ -78,7 +82,8 @@ class Compositor:
         if drawn.begins_scene:
             self._begin_scene()
         frame, rgb = drawn.frame, drawn.frame.rgb
-        picture = self._toned(drawn)
+        is_drawn = is_drawn_around(self.style, self.options)
+        picture = self._drawn_around(drawn) if is_drawn else self._toned(drawn)
         for number, face in drawn.faces.items():
             picture = self._pasted(picture, frame, number, face)
         share = self.temporal.steadiness * self.temporal.carry
@@ -94,6 +99,7 @@ class Compositor:
         return flattened(
             {
                 "tones": {} if self._tones is None else {"mean": self._tones},
+                "scale": self._scale,
                 "last": {str(i): picture for i, picture in enumerate(self._last)},
                 "colors": {name: one.snapshot() for name, one in self._filters.items()},
             }
@@ -102,7 +108,7 @@ class Compositor:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a snapshot that `nested` has opened; what was empty is missing in it."""
         self._begin_scene()
-        self._tones = state.get("tones", {}).get("mean")
+        self._tones, self._scale = state.get("tones", {}).get("mean"), state.get("scale", 0.0)
         self._last = tuple(state.get("last", {}).values())
         for name, values in state.get("colors", {}).items():
             self._filter(name).restore(values)
@@ -110,7 +116,16 @@ class Compositor:
     def _begin_scene(self) -> None:
         self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
         self._tones: np.ndarray | None = None  # what the last drawings did to their frame's colours
+        self._scale = 0.0  # of the first face in the scene: strokes stay as wide as they are
         self._filters: dict[str, OneEuro] = {}
+
+    def _drawn_around(self, drawn: DrawnFrame) -> np.ndarray:
+        """Return the frame drawn as a whole; as filmed before the first face of its scene."""
+        faces = [(f.crop, f.portrait.face.photo_to(len(f.crop))) for f in drawn.faces.values()]
+        if faces and not self._scale:
+            self._scale = face_scale(faces)
+        rgb = drawn.frame.rgb
+        return draw_around(rgb, self._scale, self.style, self.options) if self._scale else rgb
 
     def _toned(self, drawn: DrawnFrame) -> np.ndarray:
         """Return the frame in the tones of its drawings, or of the last ones in the scene."""

@@ -16,7 +16,7 @@ from engine.portraits import framed_faces
 from motion.person import Look
 
 # Options of what is done with a drawing, and those without a meaning for a student.
-AFTERWARDS = ("faces", "whole_photo", "surroundings", "color", "output_size", "ai_label")
+AFTERWARDS = ("faces", "whole_photo", "surroundings", "around", "color", "output_size", "ai_label")
 AFTERWARDS += ("seed", "samples", "mix_layer", "style_psi", "variation_center")
 
 

@@ -118,7 +118,7 @@ class Stabilizer:
         self._held: list[_Held] = []
         self._persons: dict[int, Person] = {}
         self._seen = -1  # index of the last frame looked at
-        self.compositor = Compositor(self.options, self.temporal)
+        self.compositor = Compositor(stylizer.style, self.options, self.temporal)
         self._watched: Mapping[str, Any] = {}  # the state of the watch after it
         self._scene = self._scene_length = 0  # number of the scene, its frames
         self._begins_scene = True  # with the next frame drawn

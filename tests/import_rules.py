@@ -7,7 +7,7 @@ OURS = (*PACKAGES, "app", "tests")
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
     *("engine.align", "engine.edges", "engine.warp", "engine.color", "engine.finish"),
-    *("engine.compose", "engine.distance", "engine.likeness"),
+    *("engine.around", "engine.compose", "engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
     "engine.sefa",
@@ -33,8 +33,12 @@ MAY_IMPORT = {
         *("engine.errors", "engine.image", "engine.edges", "engine.warp", "engine.color"),
     ),
     "engine.finish": ("engine.image", "engine.options"),
+    "engine.around": (
+        *("engine.color", "engine.image", "engine.live", "engine.options", "engine.style"),
+    ),
     "engine.compose": (
         *("engine.align", "engine.color", "engine.finish", "engine.options", "engine.portraits"),
+        *("engine.around", "engine.style"),
     ),
     "engine.latent": ("engine.errors",),
     "engine.ops": ("engine.ops", "engine.errors", "engine.runtime"),

@@ -92,7 +92,7 @@ class ImageTab(SharingTab):
 
     def _style_controls(self) -> dict[str, gr.components.Component]:
         """The controls of the options a style has defaults for."""
-        names = ("strength", "likeness", "whole_photo", "surroundings", "color")
+        names = ("strength", "likeness", "whole_photo", "surroundings", "around", "color")
         names += ("truncation_psi", "samples")
         return {name: getattr(self.parts, name) for name in names}
 

@@ -44,6 +44,7 @@ class Parts:
     attribute: gr.Radio
     whole_photo: gr.Radio
     surroundings: gr.Slider
+    around: gr.Radio
     color: gr.Radio
     truncation_psi: gr.Slider
     samples: gr.Slider
@@ -73,8 +74,8 @@ class Parts:
     def inputs(self) -> set[gr.components.Component]:
         """What a drawing depends on."""
         names = ("visit", "style", "sample", "photo", "strength", "likeness", "attribute")
-        more = ("whole_photo", "surroundings", "color", "truncation_psi", "samples", "ai_label")
-        own = {getattr(self, name) for name in (*names, *more, "seed")}
+        more = ("whole_photo", "surroundings", "around", "color", "truncation_psi", "samples")
+        own = {getattr(self, name) for name in (*names, *more, "ai_label", "seed")}
         return own | self.people.inputs | set(self.edits)
 
     @property
@@ -118,6 +119,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
         }
         with gr.Accordion("Fine tuning", open=False):
             parts["surroundings"] = option_control("surroundings", value=defaults.surroundings)
+            parts["around"] = option_control("around", value=defaults.around)
             parts["truncation_psi"] = option_control(
                 "truncation_psi", value=defaults.truncation_psi
             )

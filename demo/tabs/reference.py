@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ class ReferenceTab(SharingTab):
         options, started = self._options(values, stylizer.style.base.generator.num_ws), time.time()
         portrait, code = visit.portraits[0], blended(codes, values[p.share])
         drawn = Drawn(portrait, stylizer.render(portrait, options, should_stop, code))
+        options = replace(options, around="toned")  # no student learned this reference
         picture = visits.compose(visit, stylizer, [drawn], options)
         pair = visits.write_pair(visit, picture)
         line = MIDDLE if any(not v.portraits for v in references) else "Face of the reference found"

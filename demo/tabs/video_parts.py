@@ -12,14 +12,14 @@ from demo.controls import attribute_control, option_control
 from demo.reels import MOST_SECONDS, leave_reel
 from demo.studio import Studio
 from demo.tabs.pieces import Found, empty_stage, offer_examples, status, stop_button, strip
-from motion.temporal_options import TemporalOptions
+from motion.temporal_options import TemporalOptions, frame_options
 
 EMPTY = ("Your film appears here", "Choose a clip, try one second, then make the film.")
 WELCOME = "Choose a clip with people in it, or record one."
 # Gradio forgets a state this long after its last change, and a film may take an hour.
 REEL_SECONDS = 3 * 3600
-STYLE_NAMES = ("strength", "likeness", "color", "surroundings", "truncation_psi", "variation")
-STYLE_NAMES += ("ai_label",)
+STYLE_NAMES = ("strength", "likeness", "color", "surroundings", "around", "truncation_psi")
+STYLE_NAMES += ("variation", "ai_label")
 TEMPORAL_NAMES = tuple(TemporalOptions.describe())
 AS_ALL, ALONE = "As the others", "Not drawn"
 
@@ -49,6 +49,7 @@ class Parts:
     attribute: gr.Radio
     color: gr.Radio
     surroundings: gr.Slider
+    around: gr.Radio
     truncation_psi: gr.Slider
     variation: gr.Number
     ai_label: gr.Checkbox
@@ -203,7 +204,7 @@ def _clip_and_style(studio: Studio) -> Found:
 
 def _settings(studio: Studio) -> Found:
     card = studio.card(studio.default_style)
-    defaults = card.options()
+    defaults = frame_options(card)
     with gr.Group(elem_classes="settings"):
         start, end = span_of(MOST_SECONDS)
         info = f"Films of up to {MOST_SECONDS} s are made here"

@@ -69,9 +69,10 @@ def test_every_option_has_a_flag():
         *("--strength", "0.5", "--truncation-psi", "0.7", "--likeness", "0.25", "--seed", "9"),
         *("--samples", "4"),
         *("--attribute", "old", "--faces", "0,1", "--no-whole-photo", "--color", "keep"),
-        *("--surroundings", "0.5", "--output-size", "512"),
+        *("--surroundings", "0.5", "--around", "toned", "--output-size", "512"),
     )
-    assert options == StylizeOptions(0.5, 0.7, 0.25, 9, 4, "old", "0,1", False, 0.5, "keep", 512)
+    expected = (0.5, 0.7, 0.25, 9, 4, "old", "0,1", False, 0.5, "toned", "keep", 512)
+    assert options == StylizeOptions(*expected)
 
 
 def test_flags_left_out_take_the_defaults_of_the_style():

@@ -124,8 +124,9 @@ def test_a_frame_without_a_face_passes_through(stylizer):
     assert all(is_untouched(d, f) for d, f in zip(done[3:], frames[3:], strict=True))
 
 
-def test_surroundings_stay_toned_where_a_scene_has_no_face(stylizer):
-    frames, options = clip(6), StylizeOptions(surroundings=1.0)
+@pytest.mark.parametrize("around", ["drawn", "toned"])
+def test_surroundings_stay_as_they_were_where_a_scene_has_no_face(stylizer, around):
+    frames, options = clip(6), StylizeOptions(surroundings=1.0, around=around)
     done = drawn(stylizer, frames, [[face()]] * 3 + [[]] * 3, options)
     assert [d.faces for d in done] == [(0,)] * 3 + [()] * 3
     corner = np.s_[-8:, -8:]
@@ -181,7 +182,10 @@ def test_faces_to_draw_are_chosen_by_track(stylizer, chosen, shown):
 
 @pytest.mark.parametrize("temporal", [SHORT, TemporalOptions(look_ahead=0), QUICK])
 @pytest.mark.parametrize("stopped_after", [3, 7, 10])
-@pytest.mark.parametrize("options", [{"color": "keep"}, {"surroundings": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"color": "keep"}, {"surroundings": 1.0}, {"surroundings": 1.0, "around": "toned"}],
+)
 def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after, options):
     frames = clip(12)
     faces = [[face(60 + i), face(110, 60, 7)] for i in range(12)]
