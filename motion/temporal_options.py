@@ -70,8 +70,5 @@ class TemporalOptions(Options):
 
 
 def frame_options(card: Card) -> StylizeOptions:
-    """Return the default options of a style for clips: those of its card, on whole frames.
-
-    Around faces frames are toned: to draw all of each takes a CPU longer than the face.
-    """
-    return replace(card.options(), whole_photo=True, around="toned")
+    """Return the default options of a style for clips: those of its card, on whole frames."""
+    return replace(card.options(), whole_photo=True)

@@ -1,4 +1,4 @@
-"""Recipe: a student, one small network that draws what a whole style draws, for live pictures.
+"""Recipe: a student, one small network that draws what a whole style draws, and whole photos.
 
     python -m train.distill --style packs/drawings --data sets/photos --test sets/test \\
         --perceptual squeezenet_v1.0.npz --out runs/student
@@ -222,7 +222,9 @@ def save_student(
     lost = _loss_against(stored.to(test.photos.device), test, distance)
     measured = {f"{name}_{len(test.photos)}": round(value, 4) for name, value in lost.items()}
     record = {TEACHER: pack.card.files[GENERATOR_FILE], **record, "against_its_teacher": measured}
-    card = replace(pack.card, training={**pack.card.training, RECORD: record})
+    defaults = {"surroundings": 1.0, **pack.card.defaults}  # now all of a photo can be drawn
+    training = {**pack.card.training, RECORD: record}
+    card = replace(pack.card, defaults=defaults, training=training)
     save_pack(pack.folder, card, {STUDENT_FILE: S.state_dict()})
 
 

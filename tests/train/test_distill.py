@@ -63,6 +63,7 @@ def test_resumes_bit_for_bit_and_ends_in_the_pack(folder: Path, tmp_path: Path):
     style = StyleLibrary().load(whole.style, RUNTIME)
     assert student_of(style) is not None
     record = style.card.training[RECORD]
+    assert style.card.options().surroundings == 1.0, "a student draws all of a photo"
     assert record["recipe"] == "train.distill" and record["images_seen"] == 16
     assert record["against_its_teacher"]["psnr_8"] > 0
     assert list((tmp_path / "whole").glob("samples-*.png"))
