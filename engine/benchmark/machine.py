@@ -34,6 +34,7 @@ def describe(runtime: Runtime) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "load average": [round(load, 1) for load in os.getloadavg()] if has_load else None,
         "large pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
+        "waiting threads": os.environ.get("OMP_WAIT_POLICY", "as OpenMP likes it"),
     }
 
 
