@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "engine.finish": ("engine.image", "engine.options"),
     "engine.around": (
         *("engine.color", "engine.image", "engine.live", "engine.options", "engine.style"),
+        "engine.warp",
     ),
     "engine.compose": (
         *("engine.align", "engine.color", "engine.finish", "engine.options", "engine.portraits"),
