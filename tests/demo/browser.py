@@ -20,8 +20,10 @@ FLAGS = (
 ).split()
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 120  # seconds; the machine may be busy
-TWO_FRAMES = """() => new Promise(
-  (done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"""
+SOME_FRAMES = """() => new Promise((done) => {
+  const wait = (left) => left ? requestAnimationFrame(() => wait(left - 1)) : setTimeout(done, 200);
+  wait(10);
+})"""
 SCREENSHOTS = os.environ.get("STYLIZE_SCREENSHOTS")  # a folder to keep them in
 
 
@@ -69,12 +71,12 @@ class BrowserVisitor:
     def open(self, name: str, part: str, kind: str = "button") -> None:
         """Open a section, or with `kind` "tab" a tab, and wait until it keeps what is entered.
 
-        Gradio gives the parts of what is opened their first values a frame after they appear, over
-        what somebody has entered by then.
+        Gradio gives the parts of what is opened their first values some frames after they appear,
+        on a busy machine later, over what somebody has entered by then.
         """
         self.page.get_by_role(kind, name=name).click()
         self.page.wait_for_selector(part, state="attached")
-        self.page.evaluate(TWO_FRAMES)
+        self.page.evaluate(SOME_FRAMES)
 
     def status(self) -> str:
         return self.page.locator(self.status_line).inner_text()
