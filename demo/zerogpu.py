@@ -22,6 +22,7 @@ import numpy as np
 from gradio.context import LocalContext
 
 from demo.words import warn
+from engine.compose import Placed, composed
 from engine.detect import Detector, Face
 from engine.errors import Cancelled
 from engine.options import StylizeOptions
@@ -182,16 +183,6 @@ class BorrowingStylizer(Stylizer):
         """As of `Stylizer`."""
         return self._lent["look"](portrait, options)
 
-    def paste(
-        self,
-        rgb: np.ndarray,
-        portraits: Sequence[Portrait],
-        crops: Sequence[np.ndarray],
-        options: StylizeOptions | None = None,
-    ) -> np.ndarray:
-        """As of `Stylizer`, on the processor: what is drawn around the faces is little work."""
-        return self.spare().paste(rgb, portraits, crops, options)
-
     def most_typical(self, pictures: np.ndarray) -> int:
         """As of `Stylizer`."""
         return self._lent["most_typical"](pictures)
@@ -210,6 +201,12 @@ class BorrowingStylizer(Stylizer):
         faces = self.detect(rgb) if faces is None else faces
         more = {"method": method} | ({} if settings is None else {"settings": settings})
         return self._lent["reference"](rgb, list(faces), more)
+
+    def _composed(
+        self, rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions
+    ) -> np.ndarray:
+        # On the processor: what is drawn around the faces is little work.
+        return composed(rgb, placed, options, self.spare().style)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: Callable[[], bool] | None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.base import Base
-from engine.compose import composed, placed_by
+from engine.compose import Placed, composed, placed_by
 from engine.detect import Detector, Face, LooksAgain, choose_detector
 from engine.distance import picture_distance
 from engine.errors import Cancelled, ImageError, StylizeError
@@ -190,7 +190,7 @@ class Stylizer:
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options, self.style)
+        return self._composed(rgb, placed, options)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours and output size as chosen."""
@@ -220,6 +220,11 @@ class Stylizer:
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
+        return self._composed(rgb, placed, options)
+
+    def _composed(
+        self, rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions
+    ) -> np.ndarray:
         return composed(rgb, placed, options, self.style)
 
     def _portraits(

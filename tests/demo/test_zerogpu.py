@@ -110,3 +110,17 @@ def test_long_work_never_holds_a_gpu(borrowing: Studio, spaces: Spaces):
     assert str(stylizer.runtime.device) == "cpu"
     with pytest.raises(Cancelled):
         borrowing.stylizer("comic").encode(RGB, should_stop=lambda: True)
+
+
+def test_what_surrounds_faces_is_drawn_on_the_processor(borrowing: Studio, monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        "engine.compose.is_drawn_around", lambda style, options: used.append(style) or False
+    )
+    stylizer, options = borrowing.stylizer("comic"), StylizeOptions(surroundings=1.0)
+    spare = borrowing.stylizer("cartoon", is_long=True)  # to be told from the one that is lent
+    monkeypatch.setattr(stylizer, "spare", lambda: spare)
+    stylizer(RGB, options)
+    portraits = stylizer.encode(RGB)
+    stylizer.paste(RGB, portraits, [stylizer.render(p, options) for p in portraits], options)
+    assert len(used) == 2 and all(style is spare.style for style in used)
