@@ -121,17 +121,17 @@ def paste(
     photo_to_crop: np.ndarray,
     *,
     feather: float = FEATHER,
-    match_color: bool = False,
+    like: np.ndarray | None = None,
 ) -> np.ndarray:
     """Blend crop uint8 [R, R, 3] back into a copy of rgb uint8 [H, W, 3].
 
     `photo_to_crop` belongs to R (`AlignedFace.photo_to(R)`). `feather` in (0, 1] is the width of
     the soft border as a part of half the crop; beyond it the photo stays bit for bit.
-    `match_color` gives the crop the photo's mean colour and contrast first.
+    With `like`, a picture of the size of rgb, the crop first takes its mean colour and contrast.
     """
     if crop.ndim != 3 or crop.shape[0] != crop.shape[1] or crop.shape[2] != 3:
         raise ImageError(f"crop of shape {list(crop.shape)}; [R, R, 3] is accepted: pass one face")
-    colors = compare_colors(rgb, crop, photo_to_crop, feather) if match_color else None
+    colors = None if like is None else compare_colors(like, crop, photo_to_crop, feather)
     crop = crop if colors is None else color.recolor(crop, colors)
     x0, y0, x1, y1 = covered_box(rgb, photo_to_crop, crop.shape[0])
     out = rgb.copy()

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.align import compare_colors, paste
 from engine.around import draw_around, is_drawn_around
-from engine.color import recolor, toned
+from engine.color import toned
 from engine.finish import finished
 from engine.options import StylizeOptions
 from engine.portraits import Portrait
@@ -32,10 +32,8 @@ def composed(
     Without any it is a copy of the photo.
     """
     picture = _around(rgb, placed, options, style) if placed and options.surroundings else rgb
-    for drawing, matrix in placed:
-        colors = compare_colors(rgb, drawing, matrix) if options.color == "keep" else None
-        own = drawing if colors is None else recolor(drawing, colors)
-        picture = paste(picture, own, matrix)
+    for one in placed:
+        picture = paste(picture, *one, like=rgb if options.color == "keep" else None)
     is_drawn = picture is not rgb
     return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
 

@@ -101,7 +101,7 @@ def draw_live(
     seen = AlignedFace(cut(rgb, matrix[:2], size), matrix)
     drawn, keep = draw_crops(stylizer.style, seen.crop[None])[0], defaults.color == "keep"
     if settings.whole_photo:
-        return paste(rgb, drawn, seen.photo_to_crop, match_color=keep)
+        return paste(rgb, drawn, seen.photo_to_crop, like=rgb if keep else None)
     return match_color(drawn, drawn, seen.crop, np.ones((size, size))) if keep else drawn
 
 

@@ -114,11 +114,11 @@ class Stabilizer:
             self._read, self._drawn = framed, quickly_drawn
         self.batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
         self._encode, self._draw = Batches(self.batch), Batches(self.batch)
+        self.compositor = Compositor(stylizer.style, self.options, self.temporal)
         self.means: Means | None = None
         self._held: list[_Held] = []
         self._persons: dict[int, Person] = {}
         self._seen = -1  # index of the last frame looked at
-        self.compositor = Compositor(stylizer.style, self.options, self.temporal)
         self._watched: Mapping[str, Any] = {}  # the state of the watch after it
         self._scene = self._scene_length = 0  # number of the scene, its frames
         self._begins_scene = True  # with the next frame drawn

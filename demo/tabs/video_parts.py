@@ -12,7 +12,7 @@ from demo.controls import attribute_control, option_control
 from demo.reels import MOST_SECONDS, leave_reel
 from demo.studio import Studio
 from demo.tabs.pieces import Found, empty_stage, offer_examples, status, stop_button, strip
-from motion.temporal_options import TemporalOptions, frame_options
+from motion.temporal_options import TemporalOptions
 
 EMPTY = ("Your film appears here", "Choose a clip, try one second, then make the film.")
 WELCOME = "Choose a clip with people in it, or record one."
@@ -204,7 +204,7 @@ def _clip_and_style(studio: Studio) -> Found:
 
 def _settings(studio: Studio) -> Found:
     card = studio.card(studio.default_style)
-    defaults = frame_options(card)
+    defaults = card.options()
     with gr.Group(elem_classes="settings"):
         start, end = span_of(MOST_SECONDS)
         info = f"Films of up to {MOST_SECONDS} s are made here"

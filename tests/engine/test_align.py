@@ -166,7 +166,7 @@ def test_tiny_photo(shape):
     picture = np.full((*shape, 3), 200, np.uint8)
     aligned = align(picture, face(shape[1] / 2, shape[0] / 2, 0.4), 16)
     assert (np.abs(aligned.crop.astype(int) - 200) <= 1).all()
-    assert paste(picture, aligned.crop, aligned.photo_to_crop, match_color=True).shape[:2] == shape
+    assert paste(picture, aligned.crop, aligned.photo_to_crop, like=picture).shape[:2] == shape
 
 
 def test_large_padded_face_is_like_the_exact_recipe(monkeypatch):
@@ -227,7 +227,7 @@ def test_crop_outside_of_the_picture_changes_nothing():
     picture = waves(60, 60)
     matrix = quad_to_matrix(np.array([[90, 0], [90, 40], [130, 40], [130, 0.0]]), 32)
     crop = np.zeros((32, 32, 3), np.uint8)
-    assert np.array_equal(paste(picture, crop, matrix, match_color=True), picture)
+    assert np.array_equal(paste(picture, crop, matrix, like=picture), picture)
 
 
 def test_larger_crop_is_antialiased_and_smaller_one_is_smooth():
@@ -248,11 +248,11 @@ def test_colour_match_takes_the_tint_and_keeps_the_drawing():
     tinted = np.clip(aligned.crop * [0.6, 0.8, 0.5] + [60, 0, 20], 0, 255).astype(np.uint8)
     inside = (slice(100, 160), slice(120, 180))
     plain = paste(picture, tinted, aligned.photo_to_crop)
-    matched = paste(picture, tinted, aligned.photo_to_crop, match_color=True)
+    matched = paste(picture, tinted, aligned.photo_to_crop, like=picture)
     mean = picture[inside].mean((0, 1))
     assert np.abs(plain[inside].mean((0, 1)) - mean).max() > 15
     assert np.abs(matched[inside].mean((0, 1)) - mean).max() < 9
-    same = paste(picture, aligned.crop, aligned.photo_to_crop, match_color=True)
+    same = paste(picture, aligned.crop, aligned.photo_to_crop, like=picture)
     assert np.abs(same.astype(int) - picture).mean() < 1
 
 

@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 
 from engine import around
-from engine.library import StyleLibrary
 from engine.pipeline import StylizeOptions, Stylizer
 from tests.engine.test_pipeline import RUNTIME, face
-from tests.engine.test_student import give_student
-from tests.packs import FixedFaces, write_packs
+from tests.engine.test_student import taught_library
+from tests.packs import FixedFaces
 
 CORNER = np.s_[-20:, -20:]  # far from the face
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    folder = write_packs(tmp_path_factory.mktemp("packs"))
-    give_student(folder / "cartoon")
-    return StyleLibrary([folder])
+    return taught_library(tmp_path_factory.mktemp("packs"))
 
 
 @pytest.fixture

@@ -39,6 +39,13 @@ def give_student(folder: Path, taught_by: str | None = None) -> None:
     save_pack(folder, card, {STUDENT_FILE: trained().state_dict()})
 
 
+def taught_library(folder: Path) -> StyleLibrary:
+    """Write packs into a folder, of which cartoon has a student."""
+    write_packs(folder)
+    give_student(folder / "cartoon")
+    return StyleLibrary([folder])
+
+
 @pytest.mark.parametrize("sizes", [(SMALL, 1), ((3, 5), 2)])
 def test_sizes_are_read_off_the_weights(sizes):
     student = trained(*sizes)

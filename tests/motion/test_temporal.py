@@ -10,15 +10,13 @@ import torch
 from engine.detect import face_from_points
 from engine.errors import Cancelled, OptionError
 from engine.finish import labelled
-from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime
 from motion.media import Frame
 from motion.temporal import Look, Stabilizer, TemporalOptions, stylize
-from tests.engine.test_student import give_student
+from tests.engine.test_student import taught_library
 from tests.motion.test_follow import texture
-from tests.packs import write_packs
 
 RUNTIME = Runtime(torch.device("cpu"), torch.float32, "test")
 PLAIN = TemporalOptions(steadiness=0.0, look_ahead=0)
@@ -48,9 +46,7 @@ def clip(num_frames, seed=0):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    folder = write_packs(tmp_path_factory.mktemp("packs"))
-    give_student(folder / "cartoon")
-    return StyleLibrary([folder])
+    return taught_library(tmp_path_factory.mktemp("packs"))
 
 
 @pytest.fixture
