@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 from torch.nn import functional as F
 
 from engine.errors import ImageError
+from engine.png import encode_png
 
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "TIFF", "GIF")
 ACCEPTED = "JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
@@ -76,23 +76,16 @@ def write_png(
     `xmp` is all the metadata it gets: the packet of engine.provenance. Raises ImageError if the
     disk is full or the folder cannot be written; no partial file remains.
     """
-    path = Path(path)
-    pixels = rgb if alpha is None else np.dstack([rgb, alpha])
-    buffer = io.BytesIO()
-    info = PngInfo()
-    if xmp:
-        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(buffer, "PNG", compress_level=3, pnginfo=info)
+    path, data = Path(path), encode_png(rgb, alpha, xmp)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        _write_through(part, buffer.getbuffer())
+        _write_through(part, data)
         os.replace(part, path)
     except OSError as error:
         with suppress(OSError):
             part.unlink()
         raise ImageError(
-            f"cannot write {path.name} ({buffer.tell()} bytes) into {path.parent}: "
+            f"cannot write {path.name} ({len(data)} bytes) into {path.parent}: "
             f"{error.strerror}; an existing folder with free space is accepted: "
             "choose another place or make room"
         ) from error
@@ -279,7 +272,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     return int(np.abs(after - before).max()) <= SAME_COLOR
 
 
-def _write_through(part: Path, data: memoryview) -> None:
+def _write_through(part: Path, data: bytes) -> None:
     with part.open("wb") as file:
         file.write(data)
         file.flush()

@@ -6,6 +6,7 @@ OURS = (*PACKAGES, "app", "tests")
 # Module prefix -> what it may import of ours; the longest matching prefix counts.
 ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
+    "engine.png",
     *("engine.align", "engine.edges", "engine.warp", "engine.color", "engine.finish"),
     *("engine.around", "engine.compose", "engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
@@ -22,7 +23,8 @@ MAY_IMPORT = {
     "engine.options": ("engine.errors", "engine.option_fields"),
     "engine.option_fields": ("engine.errors",),
     "engine.runtime": ("engine.errors",),
-    "engine.image": ("engine.errors",),
+    "engine.image": ("engine.errors", "engine.png"),
+    "engine.png": (),
     "engine.provenance": ("engine.errors",),
     "engine.credentials": ("engine.provenance", "engine.errors"),
     "engine.warp": ("engine.errors", "engine.image"),

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from demo.jobs import find_photos
 from engine.errors import OptionError
 from engine.image import read_photo, resize
+from engine.png import encode_png
 
 STYLES_SHOWN = 3
 Files = Mapping[str, Path]
@@ -92,9 +91,8 @@ def embed(path: Path, side: int) -> str:
     if photo.alpha is not None:
         share = photo.alpha[..., None] / 255.0
         rgb = np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(resize(rgb, height, width)).save(buffer, "PNG", compress_level=3)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    data = encode_png(resize(rgb, height, width))
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
 
 
 def _method(folder: str) -> tuple[str, Files]:

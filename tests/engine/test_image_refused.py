@@ -136,3 +136,12 @@ def test_full_disk_keeps_the_older_result(tmp_path, monkeypatch):
 def test_writing_into_no_folder(tmp_path):
     with pytest.raises(ImageError, match="cannot write out.png.*No such file.*existing folder"):
         write_png(tmp_path / "gone" / "out.png", gradient())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 2)])
+def test_pictures_of_any_size_are_written_with_their_statement(tmp_path, size: tuple[int, int]):
+    rgb = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)[:, ::-1]
+    write_png(tmp_path / "out.png", rgb, xmp="<x>é</x>".encode())
+    with Image.open(tmp_path / "out.png") as written:
+        assert np.array_equal(np.array(written), rgb)
+        assert written.info["XML:com.adobe.xmp"] == "<x>é</x>"
