@@ -67,7 +67,7 @@ def public_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    "keys, place, beside, given, kind, parts", LISTS, ids=lambda x: str(x)[:20]
+    "keys, place, beside, given, kind, parts", LISTS, ids=[case[0] for case in LISTS]
 )
 def test_public_names_are_recognised(
     shared, monkeypatch, keys: str, place: str, beside: dict, given: str, kind: str, parts: set
