@@ -65,7 +65,7 @@ def test_a_reference_is_read_once(visitor: TabVisitor, photo: Path, look: Path, 
 
 
 def test_two_references_are_blended(visitor: TabVisitor, photo: Path, look: Path, tmp_path: Path):
-    other = save_photo(tmp_path / "other.png", rgb=(30, 200, 60))
+    other = save_photo(tmp_path / "other.png", rgb=(200, 160, 60))
     visitor.upload(photo).upload(look, "first")
     alone = picture(visitor)
     visitor.upload(other, "second").run(share=0.0)
