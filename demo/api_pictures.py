@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from gradio.utils import get_upload_folder
-from torch import Tensor
 
 from demo.batch import new_folder, stylize_all, write_zip
 from demo.edits import direction_names
@@ -24,6 +23,7 @@ from engine.image import Photo, read_photo, resize
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
 from engine.provenance import COMPOSITE, GENERATED
+from engine.reference import Reference
 
 ShouldStop = Callable[[], bool]
 
@@ -82,8 +82,8 @@ def apply(
     stylizer = studio.stylizer(style)
     if reference is None:
         raise ImageError("no reference was sent; send one as the second argument")
-    code = stylizer.reference(read_photo(reference).rgb, should_stop=should_stop)
-    return _draw(stylizer, source, [options], code, should_stop=should_stop)[0]
+    look = stylizer.reference(read_photo(reference).rgb, should_stop=should_stop)
+    return _draw(stylizer, source, [options], look, should_stop=should_stop)[0]
 
 
 def stylize_batch(
@@ -134,7 +134,7 @@ def _draw(
     stylizer: Stylizer,
     source: str | None,
     every: list[StylizeOptions],
-    style_ws: Tensor | None = None,
+    look: Reference | None = None,
     *,
     should_stop: ShouldStop,
 ) -> list[str]:
@@ -149,7 +149,7 @@ def _draw(
     folder = new_folder(Path(get_upload_folder()) / "api")
     paths = []
     for options in every:
-        rgb = stylizer(photo.rgb, options, should_stop, faces=faces, style_ws=style_ws)
+        rgb = stylizer(photo.rgb, options, should_stop, faces=faces, look=look)
         number = f"-{options.variation}" if len(every) > 1 else ""
         paths.append(folder / f"stylized-{stylizer.card.name}{number}.png")
         made = COMPOSITE if options.whole_photo else GENERATED

@@ -12,7 +12,6 @@ import numpy as np
 from engine.card import Card
 from engine.errors import Cancelled
 from engine.image import resize
-from engine.latent import blend
 from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 from engine.pipeline import Portrait, Stylizer
 from motion.media import Frame, Writer
@@ -74,7 +73,7 @@ def between(
     for share in 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, FRAMES)):  # slow at both ends
         if should_stop():
             raise Cancelled("the walk was stopped; nothing was written")
-        drawn = stylizer.render(portrait, options, style_ws=blend(start, end, float(share)))
+        drawn = stylizer.render(portrait, options, look=start.blended(end, float(share)))
         side = max(SIDE, len(drawn))
         yield resize(stylizer.crop(portrait, drawn, options), side, side)
 

@@ -27,12 +27,12 @@ from engine.provenance import COMPOSITE, GENERATED
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help must not
     import numpy as np
-    from torch import Tensor
 
     from engine.detect import Face
     from engine.image import Photo
     from engine.library import StyleLibrary
     from engine.pipeline import Stylizer
+    from engine.reference import Reference
 
 SUCCESS, SOME_FAILED, USAGE, NO_FACE, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = """\
@@ -81,16 +81,16 @@ def add_setup_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The look of a reference picture: the name of its file, and its code [1, L, w_dim]."""
+class NamedReference:
+    """A reference picture: the name of its file, and how it looks."""
 
     name: str
-    ws: Tensor
+    look: Reference
 
 
 def read_reference(
     path: str | None, stylizer: Stylizer, options: StylizeOptions
-) -> Reference | None:
+) -> NamedReference | None:
     """Read the look of a reference picture, None without one; raises StylizeError."""
     if path is None:
         return None
@@ -105,14 +105,14 @@ def read_reference(
     rgb = read_photo(path).rgb
     with tqdm(total=settings.steps, unit="step", desc="reading the reference") as bar:
         cache = InversionCache(data_home() / "references")  # of this user alone
-        ws = stylizer.reference(
+        look = stylizer.reference(
             rgb, settings=settings, cache=cache, on_step=lambda step, loss: bar.update()
         )
-    return Reference(Path(path).name, ws)
+    return NamedReference(Path(path).name, look)
 
 
 def stylize_file(
-    job: Job, stylizer: Stylizer, options: StylizeOptions, reference: Reference | None = None
+    job: Job, stylizer: Stylizer, options: StylizeOptions, reference: NamedReference | None = None
 ) -> int:
     """Read, stylize and write one photo with its record; return the number of faces found."""
     from engine.image import read_photo
@@ -122,7 +122,7 @@ def stylize_file(
     faces = stylizer.detect(photo.rgb)
     _make_folder(job.target.parent)
     for target, rgb, alpha, made in _results(
-        job, photo, faces, stylizer, options, reference and reference.ws
+        job, photo, faces, stylizer, options, reference and reference.look
     ):
         write_picture(target, rgb, alpha, made, job.source)
     record = describe_result(stylizer, options, photo.rgb, faces)
@@ -228,18 +228,18 @@ def _results(
     faces: Sequence[Face],
     stylizer: Stylizer,
     options: StylizeOptions,
-    style_ws: Tensor | None,
+    look: Reference | None,
 ):
     """Yield (path, rgb, alpha, source) to write: the photo, or one crop per chosen face."""
     chosen = options.select(len(faces))
     if options.whole_photo or not chosen:
-        rgb = stylizer(photo.rgb, options, faces=faces, style_ws=style_ws)
+        rgb = stylizer(photo.rgb, options, faces=faces, look=look)
         made = COMPOSITE if chosen else None
         yield job.target, rgb, _fitted_alpha(photo, *rgb.shape[:2]), made
         return
     for number, index in enumerate(chosen, start=1):
         portrait = stylizer.encode(photo.rgb, [faces[index]])[0]
-        drawn = stylizer.render(portrait, options, style_ws=style_ws)
+        drawn = stylizer.render(portrait, options, look=look)
         crop = stylizer.crop(portrait, drawn, options)
         name = job.target.name if number == 1 else f"{job.target.stem}-face{number}.png"
         yield job.target.with_name(name), crop, None, GENERATED

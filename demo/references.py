@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
 
 from demo.visit import Visit
 from engine.detect import Face
-from engine.latent import blend
 from engine.pipeline import Stylizer
-from engine.reference import QUICK
+from engine.reference import QUICK, Reference
 
 NUM_KEPT = 16
 STEPS = {"Quick": 80, "Thorough": QUICK.steps}
@@ -25,10 +23,10 @@ STEPS = {"Quick": 80, "Thorough": QUICK.steps}
 
 @dataclass(frozen=True)
 class Reading:
-    """The code of a reference, ws [1, L, w_dim], under a hash of all it depends on."""
+    """How a reference looks, under a hash of all it depends on."""
 
     key: str
-    ws: Tensor
+    look: Reference
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,14 @@ class Readings:
 
     kept: tuple[Reading, ...] = ()
 
-    def find(self, key: str) -> Tensor | None:
-        """Return the code read before, None if there is none."""
-        return next((reading.ws for reading in self.kept if reading.key == key), None)
+    def find(self, key: str) -> Reference | None:
+        """Return what was read before, None if there is none."""
+        return next((reading.look for reading in self.kept if reading.key == key), None)
 
-    def adding(self, key: str, ws: Tensor) -> Readings:
+    def adding(self, key: str, look: Reference) -> Readings:
         """Return these and one more; the oldest goes when there are too many."""
         others = tuple(reading for reading in self.kept if reading.key != key)
-        return Readings((*others, Reading(key, ws))[-NUM_KEPT:])
+        return Readings((*others, Reading(key, look))[-NUM_KEPT:])
 
 
 def framed_faces(visit: Visit) -> list[Face]:
@@ -68,11 +66,11 @@ def read_reference(
     effort: str,
     should_stop: Callable[[], bool],
     on_step: Callable[[int, int], None],
-) -> Tensor:
-    """Read the look of a reference, ws [1, L, w_dim].
+) -> Reference:
+    """Read the look of a reference.
 
     Args:
-        method: as in `engine.reference.reference_codes`.
+        method: as in `engine.reference.read_reference`.
         effort: one of STEPS.
         on_step: told the step and how many there are at most.
 
@@ -91,9 +89,9 @@ def read_reference(
     )
 
 
-def blended(codes: list[Tensor], share: float) -> Tensor:
-    """Return one code, or the first two blended: `share` 0 is the first, 1 the second."""
-    return codes[0] if len(codes) == 1 else blend(codes[0], codes[1], share)
+def blended(looks: list[Reference], share: float) -> Reference:
+    """Return one look, or the first two blended: `share` 0 is the first, 1 the second."""
+    return looks[0] if len(looks) == 1 else looks[0].blended(looks[1], share)
 
 
 def _box(landmarks: np.ndarray) -> np.ndarray:

@@ -173,11 +173,11 @@ class BorrowingStylizer(Stylizer):
         portrait: Portrait,
         options: StylizeOptions | None = None,
         should_stop: Callable[[], bool] | None = None,
-        style_ws: Any = None,
+        look: Any = None,
     ) -> np.ndarray:
         """As of `Stylizer`; whether to stop is asked before, once for all samples."""
         _stop_if_asked(should_stop)
-        return self._lent["render_samples"](portrait, options or self.card.options(), style_ws)
+        return self._lent["render_samples"](portrait, options or self.card.options(), look)
 
     def look(self, portrait: Portrait, options: StylizeOptions) -> Any:
         """As of `Stylizer`."""

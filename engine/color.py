@@ -9,6 +9,7 @@ import numpy as np
 LEAST_GAIN, MOST_GAIN = 0.5, 2.0
 # Of surroundings: lightness follows with care, colours may vanish but must not glare.
 LIGHTNESS_GAIN, CHROMA_GAIN = (0.7, 1.15), (0.0, 1.1)
+MIDDLE = 0.25  # of a side: how far from its centre a picture counts, for a palette
 STRIP = 512  # rows at once, so that a large photo takes little memory
 # Of L, a, b over one face: light and shade are skin too.
 SKIN_SPREAD = np.array([30, 12, 15], np.float32)
@@ -61,6 +62,33 @@ def toned(rgb: np.ndarray, colors: np.ndarray, share: float) -> np.ndarray:
         rows = cv2.cvtColor(rgb[top : top + STRIP], cv2.COLOR_RGB2LAB)
         out[top : top + STRIP] = cv2.cvtColor(cv2.LUT(rows, table), cv2.COLOR_LAB2RGB)
     return out
+
+
+def palette_of(rgb: np.ndarray) -> np.ndarray:
+    """Mean and deviation of L, a, b in the middle of a picture, float64 [2, 3]."""
+    return np.array(_statistics(rgb, _middle(*rgb.shape[:2])), np.float64)
+
+
+def with_palette(rgb: np.ndarray, palette: np.ndarray, share: float) -> np.ndarray:
+    """Give uint8 rgb [H, W, 3] the mean and deviation of colours that `palette_of` has seen.
+
+    A grey palette leaves no colour at all. `share` says how far, 0 to 1.
+    """
+    mean, deviation = palette_of(rgb)
+    wanted_mean, wanted_deviation = palette
+    low = np.array([LEAST_GAIN, 0, 0])  # colours may vanish, light and shade must not
+    gain = np.clip(wanted_deviation / np.maximum(deviation, 1e-3), low, MOST_GAIN)
+    lab = to_lab(rgb)
+    lab *= 1 + share * (gain - 1)
+    lab += share * (wanted_mean - gain * mean)
+    return _to_rgb(lab)
+
+
+@lru_cache(maxsize=8)
+def _middle(height: int, width: int) -> np.ndarray:
+    """Weights that fall off from the centre, where a face is: float32 [H, W]."""
+    y, x = (((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5) / MIDDLE for n in (height, width))
+    return np.exp(-np.add.outer(y * y, x * x) / 2)
 
 
 @lru_cache(maxsize=4)

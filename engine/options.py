@@ -171,6 +171,12 @@ class StylizeOptions(Options):
     ai_label: bool = option(
         False, "Visible label", 'write "made with AI" into the lower right corner of the picture'
     )
+    palette: float = option(
+        1.0,
+        "Palette",
+        "how far the drawing takes on the colours and the contrast of a reference",
+        **SHARE,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,7 +27,7 @@ from engine.latent import map_zplus, reparameterize, truncate
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.portraits import Portrait, central_square, encode_face, is_usable
-from engine.reference import reference_codes
+from engine.reference import Reference, read_reference
 from engine.runtime import Runtime, memory_guard
 from engine.style import Style
 
@@ -118,10 +118,10 @@ class Stylizer:
         portrait: Portrait,
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
-        style_ws: Tensor | None = None,
+        look: Reference | None = None,
     ) -> np.ndarray:
         """Draw one portrait as uint8 [R, R, 3]: the most typical one if `options.samples` > 1."""
-        samples = self.render_samples(portrait, options, should_stop, style_ws)
+        samples = self.render_samples(portrait, options, should_stop, look)
         return samples[0] if len(samples) == 1 else samples[self.most_typical(samples)]
 
     def render_samples(
@@ -129,15 +129,15 @@ class Stylizer:
         portrait: Portrait,
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
-        style_ws: Tensor | None = None,
+        look: Reference | None = None,
     ) -> np.ndarray:
         """Draw all posterior samples of a portrait, uint8 [n, R, R, 3], for the user to choose.
 
         One sample is the posterior mean; several are drawn from the posterior with
         `options.seed` (Song et al. 2021, section 3.2). An encoder without a posterior gives one.
 
-        `style_ws` [1, L, w_dim] is the code of a reference (`engine.reference`); without one,
-        `options.variation` may draw a code at random.
+        `look` is that of a reference (`engine.reference`); without one, `options.variation` may
+        draw a code at random.
         """
         options = options or self.card.options()
         settings = {
@@ -152,18 +152,19 @@ class Stylizer:
         with memory_guard(self.runtime), torch.inference_mode():
             for ws in self._codes(portrait, options):
                 _stop_if_asked(should_stop)
-                code = self._variation(ws, options) if style_ws is None else style_ws
+                code = self._variation(ws, options) if look is None else look.ws
                 pictures.append(to_uint8(self.style.synthesize(ws, code, **settings)))
-        return np.concatenate(pictures)
+        drawn = np.concatenate(pictures)
+        if look is None or options.mix_layer >= look.ws.shape[1]:
+            return drawn
+        share = options.palette * options.strength
+        return np.stack([look.recolored(picture, share) for picture in drawn])
 
-    def look(self, portrait: Portrait, options: StylizeOptions) -> Tensor:
-        """Return the code of `options.variation` for `style_ws`, [1, L, w_dim] on the CPU.
-
-        Without a variation it is that of the face. Between looks lie others: `latent.blend`.
-        """
+    def look(self, portrait: Portrait, options: StylizeOptions) -> Reference:
+        """Return how `options.variation` looks; without one the face's own codes."""
         with memory_guard(self.runtime), torch.inference_mode():
             ws = next(self._codes(portrait, options))
-            return (self._variation(ws, options) if options.variation else ws).cpu()
+            return Reference((self._variation(ws, options) if options.variation else ws).cpu())
 
     def _variation(self, ws: Tensor, options: StylizeOptions) -> Tensor | None:
         if not options.variation:
@@ -202,7 +203,7 @@ class Stylizer:
         options: StylizeOptions | None = None,
         should_stop: ShouldStop | None = None,
         faces: Sequence[Face] | None = None,
-        style_ws: Tensor | None = None,
+        look: Reference | None = None,
     ) -> np.ndarray:
         """Stylize a photo uint8 [H, W, 3], one face at a time: 40 need no more memory than one.
 
@@ -210,13 +211,13 @@ class Stylizer:
         face. A photo without a face comes back as it is.
         """
         options = options or self.card.options()
-        if style_ws is not None:  # no student learned what a reference looks like
+        if look is not None:  # no student learned what a reference looks like
             options = replace(options, around="toned")
         faces = self.detect(rgb) if faces is None else faces
         chosen = [faces[index] for index in options.select(len(faces))]
         placed = []
         for portrait in self._portraits(rgb, chosen, should_stop):
-            crop = self.render(portrait, options, should_stop, style_ws)
+            crop = self.render(portrait, options, should_stop, look)
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
@@ -263,13 +264,13 @@ class Stylizer:
 
     def reference(
         self, rgb: np.ndarray, faces: Sequence[Face] | None = None, **settings: Any
-    ) -> Tensor:
-        """Read the look of a reference picture as a code for `style_ws`, [1, L, w_dim].
+    ) -> Reference:
+        """Read the look of a reference picture.
 
-        `faces` as in `encode`, `settings` as in `engine.reference.reference_codes`.
+        `faces` as in `encode`, `settings` as in `engine.reference.read_reference`.
         """
         faces = self.detect(rgb) if faces is None else faces
-        return reference_codes(self.style, rgb, faces, **settings)
+        return read_reference(self.style, rgb, faces, **settings)
 
     def most_typical(self, pictures: np.ndarray) -> int:
         """Return which of uint8 [n, R, R, 3] has the smallest mean distance to all the others."""

@@ -7,14 +7,13 @@ of its own; what is found is kept for this visitor, and every slider then costs 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from torch import Tensor
 
 from demo import tiles
 from demo import visit as visits
@@ -44,6 +43,7 @@ from engine.errors import ImageError, StylizeError
 from engine.image import resize
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
+from engine.reference import Reference
 
 MIDDLE = "No face found in the reference: its middle is taken. Mark its face by hand to be exact."
 SEEN_SIDE = 160
@@ -140,13 +140,13 @@ class ReferenceTab(SharingTab):
         if visit is None or not visit.portraits or not references:
             yield self._waiting(visit)
             return
-        codes = []
+        looks = []
         for reference in references:
-            code = yield from self._read(reference, stylizer, values, should_stop, progress)
-            codes.append(code)
+            look = yield from self._read(reference, stylizer, values, should_stop, progress)
+            looks.append(look)
         options, started = self._options(values, stylizer.style.base.generator.num_ws), time.time()
-        portrait, code = visit.portraits[0], blended(codes, values[p.share])
-        drawn = Drawn(portrait, stylizer.render(portrait, options, should_stop, code))
+        portrait, look = visit.portraits[0], blended(looks, values[p.share])
+        drawn = Drawn(portrait, stylizer.render(portrait, options, should_stop, look))
         options = replace(options, around="toned")  # no student learned this reference
         picture = visits.compose(visit, stylizer, [drawn], options)
         pair = visits.write_pair(visit, picture)
@@ -159,7 +159,7 @@ class ReferenceTab(SharingTab):
             p.recipe: f"{command(stylizer.card, options)} --reference look.png",
         }
         whole = StylizeOptions(mix_layer=0)
-        seen = [stylizer.render(portrait, whole, style_ws=code) for code in codes]
+        seen = [stylizer.render(portrait, whole, look=look) for look in looks]
         file = visits.write_download(visit, f"{stylizer.card.name}-reference", picture, pair[1])
         yield {
             p.seen: tiles.drawings(visit, (resize(rgb, SEEN_SIDE, SEEN_SIDE) for rgb in seen)),
@@ -173,23 +173,23 @@ class ReferenceTab(SharingTab):
         values: Updates,
         should_stop: Callable[[], bool],
         progress: gr.Progress,
-    ) -> Iterator[Updates]:
-        """Return the code of a reference, read before or now."""
+    ) -> Generator[Updates, None, Reference]:
+        """Return the look of a reference, read before or now."""
         p = self.parts
         how = (values[p.method], values[p.effort])
         key = key_of(reference, stylizer, *how)
-        code: Tensor | None = values[p.readings].find(key)
-        if code is not None:
-            return code
+        look: Reference | None = values[p.readings].find(key)
+        if look is not None:
+            return look
         yield {p.status: status_line("Reading the reference; it is kept until you leave.")}
 
         def on_step(step: int, steps: int) -> None:
             progress((step, steps), desc=say("Searching for its look"), unit="steps")
 
-        code = read_reference(reference, stylizer, *how, should_stop, on_step)
-        values[p.readings] = values[p.readings].adding(key, code)
+        look = read_reference(reference, stylizer, *how, should_stop, on_step)
+        values[p.readings] = values[p.readings].adding(key, look)
         yield {p.readings: values[p.readings]}
-        return code
+        return look
 
     def _options(self, values: Updates, num_ws: int) -> StylizeOptions:
         p = self.parts

@@ -30,8 +30,8 @@ EMPTY = (
 )
 NO_REFERENCE = "Now choose a reference: a painting, a drawing, any portrait."
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
-NAMES = ("color", "whole_photo", "surroundings", "strength", "likeness", "truncation_psi")
-NAMES += ("ai_label",)
+NAMES = ("color", "palette", "whole_photo", "surroundings", "strength", "likeness")
+NAMES += ("truncation_psi", "ai_label")
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
 ABOUT_ONESHOT = "A look unlike those it knows? It can be learned from this one picture, in minutes."
 NO_ONESHOT = (
@@ -79,6 +79,7 @@ class Parts:
     effort: gr.Radio
     attribute: gr.Radio
     color: gr.Radio
+    palette: gr.Slider
     whole_photo: gr.Radio
     surroundings: gr.Slider
     strength: gr.Slider
@@ -209,13 +210,14 @@ def _settings(card: Card, *, can_train: bool) -> Found:
             "attribute": attribute_control(card.attributes),
             # Colours of the photo would undo those of the reference: off until asked for.
             "color": option_control("color", value="style"),
+            "palette": option_control("palette"),
             "method": method_control(card),
         }
         with gr.Accordion("Fine tuning", open=False):
             parts["effort"] = gr.Radio(
                 list(STEPS), value="Quick", label="Search", info="Thorough takes over twice as long"
             )
-            for name in NAMES[1:]:
+            for name in NAMES[2:]:
                 parts[name] = option_control(name, value=getattr(defaults, name))
     parts["oneshot"], parts["learn"] = oneshot_controls(card, can_train=can_train)
     return parts

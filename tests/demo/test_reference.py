@@ -15,6 +15,7 @@ from demo.stopping import Stops
 from demo.studio import Studio
 from demo.tabs.pieces import visit_state
 from demo.tabs.reference import MIDDLE, ReferenceTab
+from engine.reference import Reference
 from tests.packs import NUM_WS
 
 from .page import TabVisitor, save_photo
@@ -107,8 +108,8 @@ def test_a_broken_reference_leaves_the_photo(visitor: TabVisitor, photo: Path, t
 def test_the_last_few_readings_are_kept():
     readings = Readings()
     for number in range(NUM_KEPT + 3):
-        readings = readings.adding(str(number), torch.full((1, 2, 4), float(number)))
+        readings = readings.adding(str(number), Reference(torch.full((1, 2, 4), float(number))))
     assert len(readings.kept) == NUM_KEPT and readings.find("0") is None
-    assert readings.find(str(NUM_KEPT + 2)).mean() == NUM_KEPT + 2
-    first, second = torch.zeros(1, 2, 4), torch.ones(1, 2, 4)
-    assert blended([first], 0.9).mean() == 0 and blended([first, second], 0.25).mean() == 0.25
+    assert readings.find(str(NUM_KEPT + 2)).ws.mean() == NUM_KEPT + 2
+    first, second = Reference(torch.zeros(1, 2, 4)), Reference(torch.ones(1, 2, 4))
+    assert blended([first], 0.9) is first and blended([first, second], 0.25).ws.mean() == 0.25

@@ -5,6 +5,7 @@ import pytest
 
 from engine import around
 from engine.pipeline import StylizeOptions, Stylizer
+from engine.reference import Reference
 from tests.engine.test_pipeline import RUNTIME, face
 from tests.engine.test_student import taught_library
 from tests.packs import FixedFaces
@@ -65,7 +66,7 @@ def test_a_style_without_a_student_and_a_reference_are_toned(library, stylizer, 
     toned = other(photo(), StylizeOptions(surroundings=1.0))
     assert (toned == other(photo(), StylizeOptions(surroundings=1.0, around="toned"))).all()
     [portrait] = stylizer.encode(photo())
-    stylizer(photo(), StylizeOptions(surroundings=1.0), style_ws=portrait.ws)
+    stylizer(photo(), StylizeOptions(surroundings=1.0), look=Reference(portrait.ws))
 
 
 def test_a_large_photo_is_drawn_smaller(stylizer, monkeypatch):

@@ -13,6 +13,7 @@ from engine.models.attribute import AttributeClassifier
 from engine.models.encoder import FeaturePyramidEncoder
 from engine.pack import load_pack, save_pack
 from engine.pipeline import StylizeOptions, Stylizer
+from engine.reference import Reference
 from engine.runtime import Runtime
 from tests.engine.test_pipeline import face, photo
 from tests.packs import (
@@ -134,7 +135,7 @@ def test_blendgan_reads_the_style_off_a_reference(packs):
     first, second = (stylizer.style.reference_codes(p) for p in pictures)
     assert first.shape == (1, NUM_WS, CODE) and not torch.equal(first, second)
     options = StylizeOptions(mix_layer=0)
-    drawn = [rendered(stylizer, options, style_ws=code) for code in (first, second)]
+    drawn = [rendered(stylizer, options, look=Reference(code)) for code in (first, second)]
     assert different(*drawn)
 
 

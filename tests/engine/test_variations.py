@@ -49,15 +49,15 @@ def test_variations_around_the_photo_go_away_from_its_own_codes(library):
     portrait = stylizer.encode(photo())[0]
     style, w_avg = stylizer.style, stylizer.style.mapping.w_avg
     options = StylizeOptions(variation=7, style_psi=0.5, mix_layer=0)
-    code = stylizer.look(portrait, options)
+    look = stylizer.look(portrait, options)
     expected = portrait.ws + 0.5 * (style.random_codes(7) - w_avg)
-    torch.testing.assert_close(code, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(look.ws, expected, atol=1e-5, rtol=1e-5)
     assert np.array_equal(
-        stylizer.render(portrait, options), stylizer.render(portrait, options, style_ws=code)
+        stylizer.render(portrait, options), stylizer.render(portrait, options, look=look)
     )
     none = StylizeOptions(variation=7, style_psi=0.0, mix_layer=0)
-    torch.testing.assert_close(stylizer.look(portrait, none), portrait.ws, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(stylizer.look(portrait, StylizeOptions()), portrait.ws)
+    torch.testing.assert_close(stylizer.look(portrait, none).ws, portrait.ws, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(stylizer.look(portrait, StylizeOptions()).ws, portrait.ws)
 
 
 def test_steps_lead_from_one_variation_to_another(library):
