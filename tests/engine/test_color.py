@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.color import compare, match_color, toned
+from engine.color import compare, match_color, palette_of, toned, with_palette
 
 
 def noise(mean: list[int], deviation: float, seed: int = 0) -> np.ndarray:
@@ -64,3 +64,23 @@ def test_an_unchanged_face_leaves_its_surroundings():
     same = toned(rest, compare(photo, photo, weight), 1.0)
     difference = np.abs(same.astype(int) - rest)
     assert difference.mean() < 1 and np.quantile(difference, 0.95) <= 4, "8 bits of L, a, b"
+
+
+def test_a_palette_is_taken_on_as_far_as_told():
+    random = np.random.default_rng(3)
+    rgb = random.integers(90, 160, (64, 64, 3), np.uint8)
+    other = random.integers(60, 200, (40, 40, 3), np.uint8) // (1, 1, 2)
+    wanted = palette_of(other.astype(np.uint8))
+    found = palette_of(with_palette(rgb, wanted, 1.0))
+    np.testing.assert_allclose(found, wanted, atol=2.5)
+    half = palette_of(with_palette(rgb, wanted, 0.5))
+    np.testing.assert_allclose(half[0], (palette_of(rgb)[0] + wanted[0]) / 2, atol=1.5)
+    assert np.abs(with_palette(rgb, wanted, 0.0).astype(int) - rgb).max() <= 1
+
+
+def test_a_grey_palette_leaves_no_colour_and_flat_art_keeps_its_light_and_shade():
+    rgb = np.random.default_rng(4).integers(0, 256, (32, 32, 3), np.uint8)
+    flat = np.full((32, 32, 3), 128, np.uint8)
+    drawn = with_palette(rgb, palette_of(flat), 1.0)
+    assert np.ptp(drawn.astype(int), axis=2).max() <= 2
+    assert palette_of(drawn)[1][0] > 0.4 * palette_of(rgb)[1][0]
