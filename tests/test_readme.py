@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = "pip install -r requirements.txt && python app.py"
-TEST = "pip install -r requirements-dev.txt && pytest"
+TEST = "pip install -r requirements-dev.txt && pytest -n 2"
 
 # Runs each program up to the point where its argument parser has accepted the command line.
 PROBE = """
@@ -78,7 +78,7 @@ def check_install(command: list[str]) -> str:
     match command:
         case ["pip", "install", "-r", file]:
             return "accepted" if (ROOT / file).is_file() else f"{file} does not exist"
-        case ["pytest"] | ["pytest", "-m", "slow"]:
+        case ["pytest", "-n", "2"] | ["pytest", "-n", "2", "-m", "slow"]:
             return "accepted"
     return "unknown to the README test"
 
