@@ -93,6 +93,7 @@ def test_a_training_is_started_watched_and_stopped(visit, filmed, tmp_path: Path
     page.set_input_files("#train-pictures input[type=file]", sent)
     findings, progress = page.locator("#train-findings"), page.locator("#train-progress")
     visitor.wait(lambda: "6 pictures of the style ready" in findings.inner_text())
+    visitor.wait(lambda: "Give the style a name" in visitor.status())
     page.locator("#train-name").locator("input, textarea").fill("Soft Pencil")
     page.locator("#train-start").click()
     visitor.wait(lambda: "Soft Pencil" in progress.inner_text())
