@@ -7,9 +7,11 @@ from typing import Any
 import gradio as gr
 
 from demo.words import say
+from engine.card import Card
 from engine.errors import ImageError
 from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 
+FOLLOWING = ("surroundings", "eyes")  # options that begin anew with another style
 AUTOMATIC = ""  # the value of "the style decides": a radio button cannot hold None
 LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
@@ -67,6 +69,12 @@ def option_control(
     if option.maximum == MAXIMUM_SEED:
         return gr.Number(**{**settings, **limits, "precision": 0, **changes})
     return gr.Slider(**{**settings, **limits, **changes})
+
+
+def following(card: Card) -> list[Any]:
+    """Return what a style wants of the options in FOLLOWING, for their controls."""
+    options = card.options()
+    return [getattr(options, name) for name in FOLLOWING]
 
 
 def attribute_control(attributes: tuple[str, ...], **changes: Any) -> gr.Radio:

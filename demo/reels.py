@@ -243,8 +243,9 @@ def kept_wish(file: Path) -> dict[str, Any]:
 def _look(studio: Studio, wish: Wish, style: str | None) -> Look | None:
     if style is None:
         return None
-    options = {**wish.options.to_dict(), "attribute": None}
-    return Look(studio.stylizer(style, is_long=True), StylizeOptions.from_dict(options))
+    stylizer = studio.stylizer(style, is_long=True)
+    own = {"attribute": None, "eyes": stylizer.card.options().eyes}
+    return Look(stylizer, StylizeOptions.from_dict({**wish.options.to_dict(), **own}))
 
 
 def _stem(path: Path) -> str:

@@ -79,7 +79,7 @@ def portrait_row(
     for _, stylizer, options in columns:
         is_shared = stylizer.style.base is first.style.base
         own = portrait if is_shared else stylizer.encode(rgb, faces)[0]
-        pictures.append(stylizer.render(own, options))
+        pictures.append(own.shaped(stylizer.render(own, options), options))
     return pictures
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from engine import color
 from engine.edges import beyond
 from engine.errors import ImageError
+from engine.eyes import eye_centers
 from engine.image import resize
 from engine.warp import covered_box, reduce_to_photo, reduced_window, rescale, warp
 
@@ -58,12 +59,8 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
             f"landmarks of shape {list(points.shape)}; 5 or 68 finite points (x, y) are accepted: "
             "mark both eyes and the mouth"
         )
-    if len(points) == 5:
-        eye_left, eye_right = points[0], points[1]
-        mouth = (points[3] + points[4]) / 2
-    else:
-        eye_left, eye_right = points[36:42].mean(0), points[42:48].mean(0)
-        mouth = (points[48] + points[54]) / 2
+    eye_left, eye_right = eye_centers(points)
+    mouth = (points[3] + points[4] if len(points) == 5 else points[48] + points[54]) / 2
     eyes = (eye_left + eye_right) / 2
     e, m = eye_right - eye_left, mouth - eyes
     x = e + (m[1], -m[0])

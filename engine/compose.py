@@ -20,7 +20,7 @@ Placed = tuple[np.ndarray, np.ndarray]  # a drawing [R, R, 3], and the matrix ph
 def placed_by(portrait: Portrait, drawing: np.ndarray, options: StylizeOptions) -> Placed:
     """Return a drawing of a portrait with all that pasting it takes, and nothing else."""
     drawing = portrait.recolored(drawing, "skin") if options.color == "skin" else drawing
-    return drawing, portrait.face.photo_to(len(drawing))
+    return portrait.shaped(drawing, options), portrait.face.photo_to(len(drawing))
 
 
 def composed(

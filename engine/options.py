@@ -177,6 +177,14 @@ class StylizeOptions(Options):
         "how far the drawing takes on the colours and the contrast of a reference",
         **SHARE,
     )
+    eyes: float = option(
+        1.0,
+        "Eyes",
+        "how large the eyes are drawn: 1 as in the photo, more as in comics",
+        minimum=0.8,
+        maximum=1.6,
+        step=0.05,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

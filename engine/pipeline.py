@@ -194,8 +194,9 @@ class Stylizer:
         return self._composed(rgb, placed, options)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
-        """Return a rendered crop as a picture of its own: colours and output size as chosen."""
-        return finished(portrait.recolored(rendered, options.color), options)
+        """Return a rendered crop as a picture of its own: colours, eyes and size as chosen."""
+        colored = portrait.recolored(rendered, options.color)
+        return finished(portrait.shaped(colored, options), options)
 
     def __call__(
         self,

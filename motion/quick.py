@@ -17,7 +17,7 @@ from motion.person import Look
 
 # Options of what is done with a drawing, and those without a meaning for a student.
 AFTERWARDS = ("faces", "whole_photo", "surroundings", "around", "color", "output_size", "ai_label")
-AFTERWARDS += ("seed", "samples", "mix_layer", "style_psi", "variation_center")
+AFTERWARDS += ("eyes", "seed", "samples", "mix_layer", "style_psi", "variation_center")
 
 
 def check_quick(looks: Iterable[Look]) -> None:

@@ -8,6 +8,7 @@ ENGINE_PARTS = (
     *("engine.errors", "engine.options", "engine.option_fields", "engine.runtime", "engine.image"),
     "engine.png",
     *("engine.align", "engine.edges", "engine.warp", "engine.color", "engine.finish"),
+    "engine.eyes",
     *("engine.around", "engine.compose", "engine.distance", "engine.likeness"),
     *("engine.provenance", "engine.credentials"),
     *("engine.ops", "engine.models", "engine.latent", "engine.surgery", "engine.inversion"),
@@ -31,8 +32,10 @@ MAY_IMPORT = {
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.distance": ("engine.errors",),
     "engine.edges": ("engine.warp",),
+    "engine.eyes": (),
     "engine.align": (
         *("engine.errors", "engine.image", "engine.edges", "engine.warp", "engine.color"),
+        "engine.eyes",
     ),
     "engine.finish": ("engine.image", "engine.options"),
     "engine.around": (

@@ -27,10 +27,11 @@ from torch import Tensor
 
 from engine.card import GENERATOR_FILE, STUDENT_FILE
 from engine.errors import OptionError
+from engine.library import StyleLibrary
 from engine.live import RECORD, TEACHER
 from engine.models.perceptual import SMALLEST_SIDE, PerceptualDistance, SqueezeNet
 from engine.models.student import FOLD, Student, student_from_state
-from engine.pack import save_pack
+from engine.pack import load_pack, save_pack
 from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
 from train.config import run_recipe
@@ -132,7 +133,7 @@ def train(config: DistillConfig) -> None:
     lessons, test = lessons.to(runtime.device), test.to(runtime.device)
     torch.manual_seed(config.seed)
     layout = {"memory_format": torch.channels_last}  # a third faster on a CPU, both ways
-    S = Student(config.widths).to(runtime.device, **layout)
+    S = first_student(config).to(runtime.device, **layout)
     check_size(S)
     S_ema = copy.deepcopy(S).eval().requires_grad_(False)
     distance = None
@@ -171,6 +172,24 @@ def train(config: DistillConfig) -> None:
         save_student(
             stylizer, S_ema, test, distance, {"recipe": "train.distill"} | run.record_of_run
         )
+
+
+def first_student(config: DistillConfig) -> Student:
+    """A new student, or one that learned another style or an earlier state of this one.
+
+    Raises OptionError where that pack has no student, or one of another width.
+    """
+    if not config.start_from:
+        return Student(config.widths)
+    pack = load_pack(StyleLibrary().find(config.start_from))
+    earlier = student_from_state(pack.state(STUDENT_FILE)) if pack.has(STUDENT_FILE) else None
+    if earlier is None or tuple(earlier.widths) != config.widths:
+        found = f"a student of --width {earlier.widths[0]}" if earlier else "no student"
+        raise OptionError(
+            f"--start-from {config.start_from} has {found}; one of --width {config.width} is "
+            "needed: choose another pack or that width, or leave it out"
+        )
+    return earlier.train().requires_grad_(True)
 
 
 def load_lessons(config: DistillConfig, stylizer: Stylizer) -> tuple[Lessons, Lessons]:

@@ -18,6 +18,9 @@ class DistillConfig:
     about: str = field(default="", metadata={"help": "the photos and their licence, for the card"})
     out: str = field(default="runs/distill", metadata={"help": "run folder; rerun to resume"})
     perceptual: str = field(default="", metadata={"help": "squeezenet_v1.0.npz, or nothing"})
+    start_from: str = field(
+        default="", metadata={"help": "style pack whose student learns on, or nothing"}
+    )
     width: int = field(default=32, metadata={"help": "channels of the student's finest level"})
     images: int = field(default=400_000, metadata={"help": "pictures seen in training"})
     batch: int = field(default=16, metadata={"help": "images per step"})

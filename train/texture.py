@@ -7,8 +7,10 @@ The objective is AgileGAN's (Song et al. 2021, Equations 9 and 10), per attribut
 
     hinge(D_k(y_k), D_k(G_k(x)))  +  sim_weight sim(G_k(x), G_source(x))
         +  color_weight |blurred(G_k(x)) - blurred(G_source(x))|
+        +  feature_weight (the same, of eyes and mouth)
 
-(the last term is ours, for styles in a photo's colours), with what makes it quick. The
+(the last two are ours: for styles in a photo's colours, and for exemplars with dots for eyes, which
+leave black holes in a face), with what makes it quick. The
 discriminators have trained eyes (`train.critic`, after Projected GANs); of the generator only the
 layers from a quarter of its size on are trained (FreezeG), which draw no shapes; and as both look
 at what is near only, they are shown squares of the pictures, drawn alone (`train.drafts`). x are
@@ -19,6 +21,7 @@ shapes, too, for styles whose faces are built otherwise; these want a GPU and li
 """
 
 import copy
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +47,13 @@ from train.semantic import perceptual_name
 from train.texture_config import PRESETS, TextureConfig
 
 NUM_JUDGED, NUM_SHOWN = 32, 12
-BLUR = 16  # pixels of a side over which colours are compared
+BLUR, FEATURE_BLUR = 16, 4  # pixels of a side over which colours are compared
+# Where eyes and the mouth lie in FFHQ's framing, and how far they reach: shares of it.
+FEATURES = (
+    ((0.375, 0.475), (0.05, 0.028)),
+    ((0.625, 0.475), (0.05, 0.028)),
+    ((0.5, 0.74), (0.1, 0.05)),
+)
 BETAS = (0.0, 0.99)
 
 
@@ -185,10 +194,18 @@ def _step(
         D.heads.requires_grad_(False)
         nets.opt_G.zero_grad(set_to_none=True)
         loss_G, sim = hinge_g(D(judged)), _far(seen, before, config.sim_drop)
-        color = (_blurred(fake) - _blurred(source)).abs().mean()
-        (loss_G + config.sim_weight * sim + config.color_weight * color).backward()
+        color = F.avg_pool2d(fake - source, BLUR).abs().mean()
+        features = _features_apart(fake, source, square, drafts.resolution)
+        kept = config.color_weight * color + config.feature_weight * features
+        (loss_G + config.sim_weight * sim + kept).backward()
         take_step(nets.opt_G)
-        terms = {"loss_D": loss_D, "loss_G": loss_G, "sim": sim, "color": color}
+        terms = {
+            "loss_D": loss_D,
+            "loss_G": loss_G,
+            "sim": sim,
+            "color": color,
+            "features": features,
+        }
         run.record({f"{key}_{name}".rstrip("_"): value for key, value in terms.items()})
         sign = scores.detach().sign().mean()
     return sign
@@ -207,8 +224,20 @@ def _far(a: list[Tensor], b: list[Tensor], drop: int) -> Tensor:
     return feature_distance(*units).mean()
 
 
-def _blurred(pictures: Tensor) -> Tensor:
-    return F.avg_pool2d(pictures, BLUR)
+def _features_apart(fake: Tensor, source: Tensor, square: Square, size: int) -> Tensor:
+    """How far the colours of eyes and mouth are from the source's in a square; 0 without any."""
+    weight = F.avg_pool2d(square.shown(feature_weights(size).to(fake)), FEATURE_BLUR)
+    apart = F.avg_pool2d(fake - source, FEATURE_BLUR).abs().mean((0, 1), keepdim=True)
+    return (weight * apart).sum() / weight.sum().clamp_min(1)
+
+
+@lru_cache(maxsize=1)
+def feature_weights(size: int) -> Tensor:
+    """What belongs to eyes and mouth of aligned faces of `size` px: [1, 1, size, size] in 0..1."""
+    at = (torch.arange(size) + 0.5) / size
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    near = [((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 for (cx, cy), (rx, ry) in FEATURES]
+    return torch.stack([torch.exp(-d) for d in near]).amax(0)[None, None]
 
 
 @torch.no_grad()

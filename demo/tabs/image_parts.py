@@ -46,6 +46,7 @@ class Parts:
     surroundings: gr.Slider
     around: gr.Radio
     color: gr.Radio
+    eyes: gr.Slider
     truncation_psi: gr.Slider
     samples: gr.Slider
     ai_label: gr.Checkbox
@@ -74,7 +75,8 @@ class Parts:
     def inputs(self) -> set[gr.components.Component]:
         """What a drawing depends on."""
         names = ("visit", "style", "sample", "photo", "strength", "likeness", "attribute")
-        more = ("whole_photo", "surroundings", "around", "color", "truncation_psi", "samples")
+        more = ("whole_photo", "surroundings", "around", "color", "eyes")
+        more += ("truncation_psi", "samples")
         own = {getattr(self, name) for name in (*names, *more, "ai_label", "seed")}
         return own | self.people.inputs | set(self.edits)
 
@@ -120,6 +122,7 @@ def _settings(studio: Studio) -> dict[str, gr.components.Component]:
         with gr.Accordion("Fine tuning", open=False):
             parts["surroundings"] = option_control("surroundings", value=defaults.surroundings)
             parts["around"] = option_control("around", value=defaults.around)
+            parts["eyes"] = option_control("eyes", value=defaults.eyes)
             parts["truncation_psi"] = option_control(
                 "truncation_psi", value=defaults.truncation_psi
             )

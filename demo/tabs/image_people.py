@@ -113,8 +113,9 @@ class People:
             if wish is None or options.faces != "all":  # alone, everyone is drawn as the tab says
                 found[number] = (stylizer, options)
             elif wish.style in beside:
+                other = self.studio.stylizer(wish.style)
                 own = replace(options, strength=wish.strength, attribute=None)
-                found[number] = (self.studio.stylizer(wish.style), own)
+                found[number] = (other, replace(own, eyes=other.card.options().eyes))
             elif wish.style != ALONE:
                 found[number] = (stylizer, replace(options, strength=wish.strength))
         return found

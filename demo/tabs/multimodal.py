@@ -17,7 +17,7 @@ from gradio.utils import get_upload_folder
 
 from demo import tiles
 from demo import visit as visits
-from demo.controls import AUTOMATIC, attribute_control, uploaded_path
+from demo.controls import AUTOMATIC, FOLLOWING, attribute_control, following, uploaded_path
 from demo.looks import FRAMES, PLAIN, Look, between, command, looks_near, some_looks, write_walk
 from demo.stopping import Stops
 from demo.studio import Studio
@@ -64,7 +64,8 @@ class MultimodalTab(SharingTab):
         p.mix_layer.input(lambda layer: layer, p.mix_layer, p.layers, **LIGHT)
         p.mix_layer.input(self.draw, **quick)
         p.dice.click(roll, None, p.seed, **LIGHT).then(self.draw, **quick)
-        of_style = [p.style, p.attribute, p.surroundings, p.layers, p.mix_layer]
+        of_style = [p.style, p.attribute, *(getattr(p, name) for name in FOLLOWING)]
+        of_style += [p.layers, p.mix_layer]
         chosen = p.styles.select(self.choose_style, p.mix_layer, of_style, **LIGHT)
         chosen.then(self.draw, **quick)
         p.faces.select(choose_face, None, p.face, **LIGHT).then(self.draw, **quick)
@@ -89,7 +90,7 @@ class MultimodalTab(SharingTab):
         return [
             card.name,
             attribute_control(card.attributes),
-            card.options().surroundings,
+            *following(card),
             gr.update(choices=layer_choices(card), value=layer),
             layer_control(card, value=layer, label=say("or any layer")),
         ]

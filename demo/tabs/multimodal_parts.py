@@ -27,7 +27,7 @@ EMPTY = ("Many looks of one photo", "Keep the ones you like, vary around one, wa
 WELCOME = "Choose a photo: its variations appear by themselves."
 NAMES = (
     *("strength", "likeness", "color", "whole_photo", "surroundings", "mix_layer", "style_psi"),
-    *("variation_center", "ai_label"),
+    *("variation_center", "eyes", "ai_label"),
 )
 
 
@@ -59,6 +59,7 @@ class Parts:
     color: gr.Radio
     whole_photo: gr.Radio
     surroundings: gr.Slider
+    eyes: gr.Slider
     variation_center: gr.Radio
     strength: gr.Slider
     likeness: gr.Slider
@@ -167,6 +168,7 @@ def _settings(card: Card) -> Found:
                 "color",
                 "whole_photo",
                 "surroundings",
+                "eyes",
                 "variation_center",
                 "strength",
                 "likeness",

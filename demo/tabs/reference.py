@@ -17,7 +17,7 @@ from gradio.utils import get_upload_folder
 
 from demo import tiles
 from demo import visit as visits
-from demo.controls import AUTOMATIC, attribute_control, uploaded_path
+from demo.controls import AUTOMATIC, FOLLOWING, attribute_control, following, uploaded_path
 from demo.looks import command
 from demo.references import blended, key_of, read_reference
 from demo.stopping import Stops
@@ -77,8 +77,8 @@ class ReferenceTab(SharingTab):
             getattr(p, name).input(self.draw, **quick)
         for control in (p.method, p.effort):
             control.input(self.draw, **opening)
-        of_style = [p.style, p.attribute, p.amount, p.surroundings, p.method]
-        of_style += [p.oneshot, p.learn]
+        of_style = [p.style, p.attribute, p.amount, *(getattr(p, name) for name in FOLLOWING)]
+        of_style += [p.method, p.oneshot, p.learn]
         p.styles.select(self.choose_style, None, of_style, **LIGHT).then(self.draw, **opening)
         p.stop.click(self.stops.stop, None, None, **LIGHT)
 
@@ -86,7 +86,7 @@ class ReferenceTab(SharingTab):
         """Take the style clicked on, its variants, its layers, and how it reads references."""
         card = self.studio.card(self.studio.names()[event.index])
         controls = (attribute_control(card.attributes), amount_control(card))
-        controls += (card.options().surroundings, method_control(card))
+        controls += (*following(card), method_control(card))
         return [card.name, *controls, *oneshot_controls(card, can_train=self.can_train)]
 
     def draw(

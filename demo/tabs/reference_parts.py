@@ -31,7 +31,7 @@ EMPTY = (
 NO_REFERENCE = "Now choose a reference: a painting, a drawing, any portrait."
 WELCOME = "Choose a photo and a reference: any portrait, painted, drawn or photographed."
 NAMES = ("color", "palette", "whole_photo", "surroundings", "strength", "likeness")
-NAMES += ("truncation_psi", "ai_label")
+NAMES += ("eyes", "truncation_psi", "ai_label")
 METHODS = [("Automatic", "auto"), ("Style encoder", "encoder"), ("Search", "inversion")]
 ABOUT_ONESHOT = "A look unlike those it knows? It can be learned from this one picture, in minutes."
 NO_ONESHOT = (
@@ -82,6 +82,7 @@ class Parts:
     palette: gr.Slider
     whole_photo: gr.Radio
     surroundings: gr.Slider
+    eyes: gr.Slider
     strength: gr.Slider
     likeness: gr.Slider
     truncation_psi: gr.Slider

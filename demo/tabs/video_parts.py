@@ -19,7 +19,7 @@ WELCOME = "Choose a clip with people in it, or record one."
 # Gradio forgets a state this long after its last change, and a film may take an hour.
 REEL_SECONDS = 3 * 3600
 STYLE_NAMES = ("strength", "likeness", "color", "surroundings", "around", "truncation_psi")
-STYLE_NAMES += ("variation", "ai_label")
+STYLE_NAMES += ("eyes", "variation", "ai_label")
 TEMPORAL_NAMES = tuple(TemporalOptions.describe())
 AS_ALL, ALONE = "As the others", "Not drawn"
 
@@ -50,6 +50,7 @@ class Parts:
     color: gr.Radio
     surroundings: gr.Slider
     around: gr.Radio
+    eyes: gr.Slider
     truncation_psi: gr.Slider
     variation: gr.Number
     ai_label: gr.Checkbox

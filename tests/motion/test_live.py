@@ -1,6 +1,6 @@
 """A live face is searched for now and then, followed between, held steady; drawn either way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +129,11 @@ def test_the_face_is_cut_out_where_it_is(tmp_path: Path, monkeypatch):
     expected = left + (np.arange(RESOLUTION) + 0.5) * (right - left) / RESOLUTION
     inside = (expected > 2) & (expected < 157)
     np.testing.assert_allclose(crop[16, inside, 0], expected[inside], atol=2)
+
+
+def test_eyes_are_as_large_as_the_card_says(tmp_path: Path, monkeypatch):
+    stylizer = stylizers(tmp_path)["comic"]
+    monkeypatch.setattr("motion.live.draw_crops", lambda style, crops: crops)
+    plain = draw_live(stylizer, FRAME, face(80))
+    stylizer.card = replace(stylizer.card, defaults={**stylizer.card.defaults, "eyes": 1.4})
+    assert (draw_live(stylizer, FRAME, face(80)) != plain).any()

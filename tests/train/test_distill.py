@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from engine.align import face_quad
+from engine.card import STUDENT_FILE
 from engine.errors import OptionError
 from engine.library import StyleLibrary
 from engine.live import RECORD, student_of
+from engine.pack import load_pack
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime
 from train import distill
@@ -82,6 +84,21 @@ def test_learns_to_draw_as_its_teacher(folder: Path, tmp_path: Path):
     with torch.inference_mode():
         error = (student(x) - y).abs().mean()
     assert error < 0.5 * y.abs().mean()
+
+
+def test_an_earlier_student_learns_on(folder: Path, tmp_path: Path):
+    config = small(folder, out=str(tmp_path / "run"))
+    with pytest.raises(OptionError, match="has no student"):
+        distill.first_student(dataclasses.replace(config, start_from=config.style))
+    distill.train(config)
+    again = dataclasses.replace(config, start_from=config.style)
+    kept = load_pack(config.style).state(STUDENT_FILE)
+    student = distill.first_student(again)
+    assert student.training and all(p.requires_grad for p in student.parameters())
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(value, kept[name].to(value.dtype))
+    with pytest.raises(OptionError, match="--width 2; one of --width 4"):
+        distill.first_student(dataclasses.replace(again, width=4))
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole(folder: Path):

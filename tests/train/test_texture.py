@@ -198,3 +198,18 @@ def test_bad_settings_are_refused(config, tmp_path):
     )
     with pytest.raises(OptionError, match="are needed: choose another"):
         texture.train(other)
+
+
+def test_colours_of_eyes_and_mouth_count_near_them_only():
+    """The corner counts for nothing, a square without either for 0, and both eyes alike."""
+    whole_picture, corner = Square(0, 0, 32, 32), Square(26, 0, 6, 32)
+    source = torch.zeros(1, 3, 256, 256)
+    around = texture.feature_weights(256)[0, 0] > 0.5
+    far, near = source.clone(), source.clone()
+    far[..., 220:, :], near[..., around] = 1.0, 1.0
+    assert float(texture._features_apart(far, source, whole_picture, 256)) < 1e-3
+    assert float(texture._features_apart(near, source, whole_picture, 256)) > 0.4
+    left, right = around[:, :128], around[:, 128:]
+    assert left.sum() == right.sum() > 500
+    shown = corner.shown(far)
+    assert float(texture._features_apart(shown, 0 * shown, corner, 256)) < 1e-3
