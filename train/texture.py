@@ -7,7 +7,7 @@ The objective is AgileGAN's (Song et al. 2021, Equations 9 and 10), per attribut
 
     hinge(D_k(y_k), D_k(G_k(x)))  +  sim_weight sim(G_k(x), G_source(x))
         +  color_weight |blurred(G_k(x)) - blurred(G_source(x))|
-        +  feature_weight (the same, of eyes and mouth)
+        +  feature_weight |contrasts of eyes and mouth of G_k(x) - those of G_source(x)|
 
 (the last two are ours: for styles in a photo's colours, and for exemplars with dots for eyes, which
 leave black holes in a face), with what makes it quick. The
@@ -48,10 +48,11 @@ from train.texture_config import PRESETS, TextureConfig
 
 NUM_JUDGED, NUM_SHOWN = 32, 12
 BLUR, FEATURE_BLUR = 16, 4  # pixels of a side over which colours are compared
+AROUND = 7  # cells of FEATURE_BLUR
 # Where eyes and the mouth lie in FFHQ's framing, and how far they reach: shares of it.
 FEATURES = (
-    ((0.375, 0.475), (0.05, 0.028)),
-    ((0.625, 0.475), (0.05, 0.028)),
+    ((0.375, 0.475), (0.06, 0.035)),
+    ((0.625, 0.475), (0.06, 0.035)),
     ((0.5, 0.74), (0.1, 0.05)),
 )
 BETAS = (0.0, 0.99)
@@ -225,9 +226,15 @@ def _far(a: list[Tensor], b: list[Tensor], drop: int) -> Tensor:
 
 
 def _features_apart(fake: Tensor, source: Tensor, square: Square, size: int) -> Tensor:
-    """How far the colours of eyes and mouth are from the source's in a square; 0 without any."""
+    """How far the contrasts of eyes and mouth are from the source's in a square; 0 without any.
+
+    Colours are compared with what lies AROUND: held as they are, sockets would stay dark in a
+    flat, bright face, and a critic draws a line around what differs, like goggles.
+    """
     weight = F.avg_pool2d(square.shown(feature_weights(size).to(fake)), FEATURE_BLUR)
-    apart = F.avg_pool2d(fake - source, FEATURE_BLUR).abs().mean((0, 1), keepdim=True)
+    apart = F.avg_pool2d(fake - source, FEATURE_BLUR)
+    around = F.avg_pool2d(apart, AROUND, 1, AROUND // 2, count_include_pad=False)
+    apart = (apart - around).abs().mean((0, 1), keepdim=True)
     return (weight * apart).sum() / weight.sum().clamp_min(1)
 
 

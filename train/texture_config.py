@@ -58,7 +58,7 @@ class TextureConfig:
         default=0.0, metadata={"help": "colours of the source picture, in cells of 16 px"}
     )
     feature_weight: float = field(
-        default=0.0, metadata={"help": "the same of eyes and mouth alone, in cells of 4 px"}
+        default=0.0, metadata={"help": "contrasts of its eyes and mouth, in cells of 4 px"}
     )
     ema_images: float = field(default=1500, metadata={"help": "half-life of the average of G"})
     sample_every: int = field(default=100, metadata={"help": "iterations between sample grids"})

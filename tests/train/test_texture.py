@@ -200,16 +200,18 @@ def test_bad_settings_are_refused(config, tmp_path):
         texture.train(other)
 
 
-def test_colours_of_eyes_and_mouth_count_near_them_only():
-    """The corner counts for nothing, a square without either for 0, and both eyes alike."""
+def test_contrasts_of_eyes_and_mouth_count_near_them_only():
+    """The corner counts for nothing, a brighter face too, a square without either for 0."""
     whole_picture, corner = Square(0, 0, 32, 32), Square(26, 0, 6, 32)
+
+    def apart(fake, square=whole_picture):
+        return float(texture._features_apart(fake, 0 * fake, square, 256))
+
     source = torch.zeros(1, 3, 256, 256)
-    around = texture.feature_weights(256)[0, 0] > 0.5
-    far, near = source.clone(), source.clone()
-    far[..., 220:, :], near[..., around] = 1.0, 1.0
-    assert float(texture._features_apart(far, source, whole_picture, 256)) < 1e-3
-    assert float(texture._features_apart(near, source, whole_picture, 256)) > 0.4
+    around = texture.feature_weights(256)[0, 0] > 0.8
+    far, near, brighter = (source.clone() for _ in range(3))
+    far[..., 230:, :], near[..., around], brighter[:] = 1.0, 1.0, 1.0
+    assert apart(near) > 0.2 > 1e-3 > apart(far) and apart(brighter) < 1e-6
     left, right = around[:, :128], around[:, 128:]
-    assert left.sum() == right.sum() > 500
-    shown = corner.shown(far)
-    assert float(texture._features_apart(shown, 0 * shown, corner, 256)) < 1e-3
+    assert left.sum() == right.sum() > 100
+    assert apart(corner.shown(far), corner) < 1e-3
