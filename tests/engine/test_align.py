@@ -6,7 +6,7 @@ import pytest
 
 from engine.align import AlignedFace, align, face_quad, paste, quad_to_matrix
 from engine.errors import ImageError
-from engine.warp import halved, reduced_window, rescale
+from engine.warp import halved, reduced_window, rescale, warp
 
 UPRIGHT = np.array([[-1, 0], [1, 0], [0, 0.9], [-0.7, 1.8], [0.7, 1.8]], float)
 
@@ -271,3 +271,22 @@ def test_wild_photos_come_back_whole(shared):
         aligned: AlignedFace = align(rgb, landmarks, 512)
         result = paste(rgb, aligned.crop, aligned.photo_to_crop)
         assert np.abs(result.astype(int) - rgb).mean() < 1  # edges are softened, as FFHQ does
+
+
+@pytest.mark.parametrize("scale", [0.24, 0.11])
+@pytest.mark.parametrize("box", [(0, 0, 301, 200), (37, 22, 300, 199), (120, 90, 121, 91)])
+def test_what_is_much_enlarged_is_drawn_as_if_it_were_drawn_at_once(scale, box, monkeypatch):
+    """Half the size and doubled: no shift, no seams at the edges of boxes, hardly another grey."""
+    small = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    image = cv2.resize(small, (96, 96), interpolation=cv2.INTER_CUBIC)
+    turn = cv2.getRotationMatrix2D((150, 100), 17, scale)
+    matrix = np.vstack([turn + [[0, 0, -100], [0, 0, -50]], [0, 0, 1]])
+    settings = (box, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    doubled = warp(image, matrix, *settings).astype(int)
+    monkeypatch.setattr("engine.warp.ENLARGED", 1e9)
+    at_once = warp(image, matrix, *settings)
+    assert doubled.shape == at_once.shape == (box[3] - box[1], box[2] - box[0], 3)
+    half_a_pixel = warp(image, matrix @ [[1, 0, 0.5], [0, 1, 0], [0, 0, 1]], *settings)
+    error = np.abs(doubled - at_once)
+    assert error.max() <= 5
+    assert error.mean() <= 0.5 * np.abs(half_a_pixel.astype(int) - at_once).mean()
