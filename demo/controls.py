@@ -11,7 +11,9 @@ from engine.card import Card
 from engine.errors import ImageError
 from engine.options import MAXIMUM_SEED, Options, StylizeOptions
 
-FOLLOWING = ("surroundings", "eyes")  # options that begin anew with another style
+# Options that begin anew with another style; colours do not where looks vary, or are another's.
+FOLLOWING = ("surroundings", "eyes")
+COLORED = (*FOLLOWING, "color")
 AUTOMATIC = ""  # the value of "the style decides": a radio button cannot hold None
 LABELS = {
     "whole_photo": ("Picture", {True: "Whole photo", False: "Face only"}),
@@ -71,10 +73,10 @@ def option_control(
     return gr.Slider(**{**settings, **limits, **changes})
 
 
-def following(card: Card) -> list[Any]:
-    """Return what a style wants of the options in FOLLOWING, for their controls."""
+def following(card: Card, names: tuple[str, ...] = FOLLOWING) -> list[Any]:
+    """Return what a style wants of options that begin anew with it, for their controls."""
     options = card.options()
-    return [getattr(options, name) for name in FOLLOWING]
+    return [getattr(options, name) for name in names]
 
 
 def attribute_control(attributes: tuple[str, ...], **changes: Any) -> gr.Radio:

@@ -18,7 +18,7 @@ from gradio.utils import get_upload_folder
 
 from demo import tiles
 from demo import visit as visits
-from demo.controls import AUTOMATIC, FOLLOWING, attribute_control, following, uploaded_path
+from demo.controls import AUTOMATIC, COLORED, attribute_control, following, uploaded_path
 from demo.edits import direction_names, edits_text
 from demo.likeness import percent
 from demo.stopping import Stops
@@ -111,7 +111,7 @@ class ImageTab(SharingTab):
     def _of_style(self, name: str) -> Updates:
         p, card = self.parts, self.studio.card(name)
         controls = self._style_controls()
-        insisted = dict(zip(FOLLOWING, following(card), strict=True)) | dict(card.defaults)
+        insisted = dict(zip(COLORED, following(card, COLORED), strict=True)) | dict(card.defaults)
         defaults = {controls[n]: v for n, v in insisted.items() if n in controls}
         labels = direction_names(self.studio.directions(name))
         edits = {s: gr.update(label=say(label)) for s, label in zip(p.edits, labels, strict=True)}

@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from demo import reels
-from demo.controls import AUTOMATIC, FOLLOWING, attribute_control, following, uploaded_path
+from demo.controls import AUTOMATIC, COLORED, attribute_control, following, uploaded_path
 from demo.films import PREVIEW_SECONDS
 from demo.live import duration, live_html, progress_line, watched
 from demo.reels import Reel, Wish, command_of, told
@@ -75,7 +75,7 @@ class VideoTab:
         p.preview.click(self.preview, **filming)
         p.make.click(self.film, **filming)
         p.stop.click(self.stops.stop, None, None, **LIGHT)
-        of_style = [p.style, p.attribute, *(getattr(p, name) for name in FOLLOWING)]
+        of_style = [p.style, p.attribute, *(getattr(p, name) for name in COLORED)]
         of_style += [p.wishes, p.person_style]
         p.styles.select(self.choose_style, None, of_style, **LIGHT)
         choosing = [p.people, p.wishes]
@@ -88,7 +88,13 @@ class VideoTab:
         card = self.studio.card(self.studio.names()[event.index])
         choices = [AS_ALL, ALONE, *self.studio.companions(card.name)]
         dropdown = gr.update(choices=choices, value=AS_ALL)
-        return [card.name, attribute_control(card.attributes), *following(card), {}, dropdown]
+        return [
+            card.name,
+            attribute_control(card.attributes),
+            *following(card, COLORED),
+            {},
+            dropdown,
+        ]
 
     def open(self, values: Updates) -> Iterator[Updates]:
         """Look at a new clip: facts at once, then the people, then how long a film takes."""

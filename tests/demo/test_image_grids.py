@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -51,6 +52,17 @@ def test_strengths_are_drawn_and_a_click_takes_one(visitor: Visitor, photo: Path
     assert tab.choose_tile(visitor.shown[parts.offered], click(3)) == {parts.strength: 0.75}
     assert tab.choose_style(click(0))[parts.grid] == [], "strengths of another style go away"
     assert len(STRENGTHS) == 5
+
+
+def test_colours_and_eyes_begin_anew_with_another_style(visitor: Visitor, monkeypatch):
+    """A comic that keeps the colours of the photo leaves none of them to the next style."""
+    tab, parts = visitor.tab, visitor.tab.parts
+    cards = {"comic": {"color": "keep", "eyes": 1.3}, "cartoon": {}}
+    plain = tab.studio.card
+    monkeypatch.setattr(tab.studio, "card", lambda name: replace(plain(name), defaults=cards[name]))
+    cartoon, comic = (tab.choose_style(click(number)) for number in (0, 1))
+    assert (comic[parts.color], comic[parts.eyes]) == ("keep", 1.3)
+    assert (cartoon[parts.color], cartoon[parts.eyes]) == ("style", 1.0)
 
 
 def test_without_a_photo_grids_do_nothing(visitor: Visitor):

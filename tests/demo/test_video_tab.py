@@ -1,5 +1,6 @@
 """The Video tab without a browser: facts, people, a second, stopped, gone on, back after reload."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -54,6 +55,17 @@ def opened(visitor: TabVisitor, path: Path) -> TabVisitor:
 
 def reel_of(visitor: TabVisitor) -> Reel:
     return visitor.value("reel")
+
+
+def test_colours_and_eyes_begin_anew_with_another_style(visitor: TabVisitor, monkeypatch):
+    tab, cards = visitor.tab, {"comic": {"color": "keep", "eyes": 1.3}, "cartoon": {}}
+    plain = tab.studio.card
+    monkeypatch.setattr(tab.studio, "card", lambda name: replace(plain(name), defaults=cards[name]))
+    monkeypatch.setattr(tab.studio, "companions", lambda name: [])
+    chosen = [
+        tab.choose_style(gr.SelectData(None, {"index": number, "value": None})) for number in (0, 1)
+    ]
+    assert [(*one[2:5],) for one in chosen] == [(0.0, 1.0, "style"), (0.0, 1.3, "keep")]
 
 
 def test_facts_and_estimate_come_first(visitor: TabVisitor, clip: Path):
