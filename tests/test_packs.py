@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from engine.card import GENERATOR_FILE
 from engine.image import read_photo, resize
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.pack import EMBEDDED_PACKS, load_pack
 from engine.pipeline import Stylizer
 from engine.runtime import pick_runtime
+from engine.surgery import without_shared
 from motion.pack import find_motion_pack, load_motion_pack
 
 TWO_PATHS = ("cartoon", "comic")
@@ -50,6 +52,13 @@ def test_what_ships():
             assert (EMBEDDED_PACKS / name / file).stat().st_size <= LARGEST_FILE, file
     sizes = [path.stat().st_size for path in EMBEDDED_PACKS.rglob("*") if path.is_file()]
     assert sum(sizes) <= LARGEST_SUM
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_no_style_holds_a_layer_of_its_base(name):
+    base = load_pack(EMBEDDED_PACKS / "base").state(GENERATOR_FILE)
+    own = load_pack(EMBEDDED_PACKS / name).state(GENERATOR_FILE)
+    assert own.keys() == without_shared(own, base).keys()
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -23,7 +23,7 @@ from engine.image import to_uint8
 from engine.library import StyleLibrary
 from engine.models.stylegan2 import generator_from_state
 from engine.pack import State, load_pack, save_pack
-from engine.surgery import with_shared
+from engine.surgery import with_shared, without_shared
 
 LEAST_PSNR = 42.0  # dB
 NUM_CODES = 16
@@ -39,8 +39,8 @@ def shrink(name: str, library: StyleLibrary | None = None) -> float:
     folder = library.find(name)
     pack = load_pack(folder)
     state = pack.state(GENERATOR_FILE)
-    small = to_eight_bits(state)
     shared = style.base.generator.state_dict()
+    small = to_eight_bits(without_shared(state, shared))
     before = _pictures(with_shared(state, shared), pack.card)
     after = _pictures(with_shared(from_eight_bits(small), shared), pack.card)
     psnr = _psnr(before, after)

@@ -153,4 +153,6 @@ def test_what_a_style_leaves_out_comes_back_from_its_source(num_paths):
     stored = {name: value.half().float() for name, value in state.items()}
     stored["synthesis.b4.const"] += 1
     assert without_shared(stored, state).keys() == {"synthesis.b4.const"}, "as packs store them"
+    mixed = {k: (0.4 * v + 0.6 * v).half().float() for k, v in stored.items()}
+    assert without_shared(mixed, state).keys() == {"synthesis.b4.const"}, "a rounding away"
     assert without_shared(state, state).keys() == state.keys(), "a generator remains one"

@@ -10,7 +10,7 @@ import train.shrink
 from engine.card import FORMAT_VERSION, GENERATOR_FILE
 from engine.errors import PackError
 from engine.library import StyleLibrary
-from engine.pack import load_pack
+from engine.pack import load_pack, save_pack
 from tests.packs import write_packs
 
 
@@ -30,6 +30,17 @@ def test_a_pack_gets_smaller_and_draws_the_same(
     card = load_pack(folder).card
     assert card.training["stored"].startswith("8 bits") and card.format_version == FORMAT_VERSION
     assert (folder / GENERATOR_FILE).stat().st_size < size
+
+
+def test_layers_of_the_base_but_for_a_last_digit_are_left_out(tmp_path: Path):
+    folder = write_packs(tmp_path) / "cartoon"
+    pack, base = load_pack(folder), load_pack(tmp_path / "base").state(GENERATOR_FILE)
+    own = pack.state(GENERATOR_FILE)
+    name = next(n for n, v in base.items() if n.startswith("synthesis.b4.") and v.ndim == 4)
+    mixed = {**own, name: base[name].float() * (1 - 2**-12)}
+    save_pack(folder, pack.card, {GENERATOR_FILE: mixed})
+    train.shrink.shrink(str(folder), StyleLibrary([tmp_path]))
+    assert name not in load_pack(folder).state(GENERATOR_FILE)
 
 
 def test_a_pack_that_would_draw_otherwise_stays(
