@@ -73,10 +73,10 @@ def option_control(
     return gr.Slider(**{**settings, **limits, **changes})
 
 
-def following(card: Card, names: tuple[str, ...] = FOLLOWING) -> list[Any]:
-    """Return what a style wants of options that begin anew with it, for their controls."""
+def following(card: Card, names: tuple[str, ...] = FOLLOWING) -> dict[str, Any]:
+    """Return what a style wants of options that begin anew with it, by name."""
     options = card.options()
-    return [getattr(options, name) for name in names]
+    return {name: getattr(options, name) for name in names}
 
 
 def attribute_control(attributes: tuple[str, ...], **changes: Any) -> gr.Radio:

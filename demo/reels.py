@@ -244,8 +244,7 @@ def _look(studio: Studio, wish: Wish, style: str | None) -> Look | None:
     if style is None:
         return None
     stylizer = studio.stylizer(style, is_long=True)
-    own = {"attribute": None, "eyes": stylizer.card.options().eyes}
-    return Look(stylizer, StylizeOptions.from_dict({**wish.options.to_dict(), **own}))
+    return Look(stylizer, stylizer.card.beside(wish.options))
 
 
 def _stem(path: Path) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.errors import OptionError, PackError
@@ -125,6 +125,10 @@ class Card:
     def options(self) -> StylizeOptions:
         """Return the default options of this style."""
         return StylizeOptions.from_dict(self.defaults)
+
+    def beside(self, options: StylizeOptions) -> StylizeOptions:
+        """Return the options of a picture for one person in it who is drawn in this style."""
+        return replace(options, attribute=None, eyes=self.options().eyes)
 
     def path_of(self, attribute: str | None) -> int:
         """Return the index of an attribute path; None is the default one. Raises OptionError."""

@@ -10,15 +10,35 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from engine.options import StylizeOptions
+from engine.warp import moved_by
+
 REACH = 0.5  # of the distance between the eyes: what is changed around each
 
 
 def eye_centers(landmarks: np.ndarray) -> np.ndarray:
     """Return both eyes, float64 [2, 2], of 5 or 68 points [K, 2] (x, y)."""
     points = np.asarray(landmarks, np.float64)
-    return (
-        points[:2] if len(points) == 5 else np.stack([points[36:42].mean(0), points[42:48].mean(0)])
-    )
+    if len(points) == 5:
+        return points[:2]
+    return np.stack([points[36:42].mean(0), points[42:48].mean(0)])
+
+
+def with_eyes(
+    drawing: np.ndarray,
+    landmarks: np.ndarray,
+    photo_to_drawing: np.ndarray,
+    options: StylizeOptions,
+) -> np.ndarray:
+    """Return uint8 [R, R, 3] with eyes as large as `options` say, as far as the style is on.
+
+    `landmarks` [K, 2] are pixels of the photo. Without any, or with nothing to change, it is
+    `drawing` itself.
+    """
+    factor = 1 + (options.eyes - 1) * options.strength
+    if factor == 1 or not len(landmarks):
+        return drawing
+    return enlarged_eyes(drawing, moved_by(photo_to_drawing, landmarks), factor)
 
 
 def enlarged_eyes(drawing: np.ndarray, landmarks: np.ndarray, factor: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from engine.base import Base, Codes
 from engine.color import keep_skin, match_color
 from engine.detect import Face
 from engine.errors import ImageError
-from engine.eyes import enlarged_eyes
+from engine.eyes import with_eyes
 from engine.image import resize, to_tensor
 from engine.options import StylizeOptions
 from engine.runtime import memory_guard
@@ -57,11 +57,7 @@ class Portrait:
 
     def shaped(self, drawn: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a drawing of it, uint8 [R, R, 3], with eyes as large as `options` say."""
-        factor = 1 + (options.eyes - 1) * options.strength
-        if factor == 1 or not len(self.landmarks):
-            return drawn
-        turn = self.face.photo_to(len(drawn))
-        return enlarged_eyes(drawn, self.landmarks @ turn[:2, :2].T + turn[:2, 2], factor)
+        return with_eyes(drawn, self.landmarks, self.face.photo_to(len(drawn)), options)
 
     def recolored(self, drawn: np.ndarray, color: str) -> np.ndarray:
         """Give a drawing of it, uint8 [R, R, 3], colours ("keep") or skin tone ("skin") of it."""

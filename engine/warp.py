@@ -19,6 +19,11 @@ def rescale(photo_to_crop: np.ndarray, size: int, resolution: int) -> np.ndarray
     return np.array([[k, 0, (k - 1) / 2], [0, k, (k - 1) / 2], [0, 0, 1]]) @ photo_to_crop
 
 
+def moved_by(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply a similarity [3, 3] or [2, 3] to points [K, 2]."""
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
 def covered_box(rgb: np.ndarray, photo_to_crop: np.ndarray, size: int) -> Box:
     """Box x0, y0, x1, y1 of the photo's pixels that the crop may touch; empty if x0 >= x1."""
     edges = np.array([[a, b, 1] for a in (-0.5, size - 0.5) for b in (-0.5, size - 0.5)])

@@ -58,8 +58,3 @@ def movement(
     matrix = np.vstack([fitted, [0, 0, 1]])
     to_gray = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
     return np.linalg.inv(to_gray) @ matrix @ to_gray
-
-
-def moved_by(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Apply a similarity [3, 3] to points [K, 2]."""
-    return points @ matrix[:2, :2].T + matrix[:2, 2]

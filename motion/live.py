@@ -15,7 +15,7 @@ from engine.align import AlignedFace, face_quad, paste, quad_to_matrix
 from engine.color import match_color
 from engine.detect import EmbeddedDetector, Face
 from engine.detect.face import cut
-from engine.eyes import enlarged_eyes
+from engine.eyes import with_eyes
 from engine.image import resize
 from engine.live import draw_crops, student_of
 from engine.options import StylizeOptions
@@ -101,8 +101,7 @@ def draw_live(
     matrix = quad_to_matrix(face_quad(face.landmarks), size)
     seen = AlignedFace(cut(rgb, matrix[:2], size), matrix)
     drawn, keep = draw_crops(stylizer.style, seen.crop[None])[0], defaults.color == "keep"
-    turn = matrix[:2]
-    drawn = enlarged_eyes(drawn, face.landmarks @ turn[:, :2].T + turn[:, 2], defaults.eyes)
+    drawn = with_eyes(drawn, face.landmarks, matrix, defaults)
     if settings.whole_photo:
         return paste(rgb, drawn, seen.photo_to_crop, like=rgb if keep else None)
     return match_color(drawn, drawn, seen.crop, np.ones((size, size))) if keep else drawn

@@ -14,7 +14,7 @@ from engine.detect import Face
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
 from engine.portraits import is_usable
-from motion.follow import moved_by
+from engine.warp import moved_by
 from motion.smoothing import Filter, LocalFit, OneEuro
 from motion.temporal_options import TemporalOptions
 from motion.track import LONGEST_GAP

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from engine.detect import Face
-from motion.follow import moved_by
+from engine.warp import moved_by
 
 MOST_MOVED = 0.5  # of the face's size, from one sighting to the next
 LONGEST_GAP = 8  # frames a face may be lost and still be the same

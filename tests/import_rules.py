@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "engine.color": ("engine.errors", "engine.warp"),
     "engine.distance": ("engine.errors",),
     "engine.edges": ("engine.warp",),
-    "engine.eyes": (),
+    "engine.eyes": ("engine.options", "engine.warp"),
     "engine.align": (
         *("engine.errors", "engine.image", "engine.edges", "engine.warp", "engine.color"),
         "engine.eyes",

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.detect.embedded import CROP
 from engine.detect.face import MIRRORED, upright_matrix
+from engine.warp import moved_by
 from train.faces import develop, faceless
 from train.portraits import Portrait
 
@@ -78,7 +79,7 @@ def _crop(
     matrix = slip @ np.vstack([upright_matrix(portrait.landmarks, CROP), [0, 0, 1]])
     if rng.random() < 0.5:
         matrix = np.array([[-1, 0], [0, 1]]) @ matrix + np.array([[0, 0, CROP - 1], [0, 0, 0]])
-    landmarks = portrait.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    landmarks = moved_by(matrix, portrait.landmarks)
     if np.linalg.det(matrix[:, :2]) < 0:
         landmarks = landmarks[MIRRORED]
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))

@@ -111,7 +111,7 @@ class ImageTab(SharingTab):
     def _of_style(self, name: str) -> Updates:
         p, card = self.parts, self.studio.card(name)
         controls = self._style_controls()
-        insisted = dict(zip(COLORED, following(card, COLORED), strict=True)) | dict(card.defaults)
+        insisted = {**following(card, COLORED), **card.defaults}
         defaults = {controls[n]: v for n, v in insisted.items() if n in controls}
         labels = direction_names(self.studio.directions(name))
         edits = {s: gr.update(label=say(label)) for s, label in zip(p.edits, labels, strict=True)}

@@ -114,8 +114,8 @@ class People:
                 found[number] = (stylizer, options)
             elif wish.style in beside:
                 other = self.studio.stylizer(wish.style)
-                own = replace(options, strength=wish.strength, attribute=None)
-                found[number] = (other, replace(own, eyes=other.card.options().eyes))
+                own = replace(other.card.beside(options), strength=wish.strength)
+                found[number] = (other, own)
             elif wish.style != ALONE:
                 found[number] = (stylizer, replace(options, strength=wish.strength))
         return found

@@ -90,7 +90,7 @@ class MultimodalTab(SharingTab):
         return [
             card.name,
             attribute_control(card.attributes),
-            *following(card),
+            *following(card).values(),
             gr.update(choices=layer_choices(card), value=layer),
             layer_control(card, value=layer, label=say("or any layer")),
         ]

@@ -86,7 +86,7 @@ class ReferenceTab(SharingTab):
         """Take the style clicked on, its variants, its layers, and how it reads references."""
         card = self.studio.card(self.studio.names()[event.index])
         controls = (attribute_control(card.attributes), amount_control(card))
-        controls += (*following(card), method_control(card))
+        controls += (*following(card).values(), method_control(card))
         return [card.name, *controls, *oneshot_controls(card, can_train=self.can_train)]
 
     def draw(

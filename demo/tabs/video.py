@@ -91,7 +91,7 @@ class VideoTab:
         return [
             card.name,
             attribute_control(card.attributes),
-            *following(card, COLORED),
+            *following(card, COLORED).values(),
             {},
             dropdown,
         ]

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from motion.follow import gray_of, moved_by, movement
+from engine.warp import moved_by
+from motion.follow import gray_of, movement
 
 
 def texture(height, width, seed=0):

@@ -7,7 +7,7 @@ import pytest
 
 from engine.library import StyleLibrary
 from engine.portraits import encode_face
-from motion.follow import moved_by
+from engine.warp import moved_by
 from motion.person import Person
 from motion.temporal import TemporalOptions
 from tests.motion.test_follow import texture
