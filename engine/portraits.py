@@ -85,39 +85,56 @@ def encode_faces(
     """Encode faces, each with the picture it was seen in, in one call of the network.
 
     Without detail their `detail` is None: `read_detail` adds it to codes that have been changed.
-    Crops are as large as what the base draws, for who reads detail of them or shows them; without
-    detail, and where the base reads none, as large as the encoder takes them.
     Raises what `encode_face` raises.
+    """
+    size = crop_size(base, space, with_detail=with_detail)
+    portraits = with_codes(framed_faces(seen, base, space, size), base)
+    with memory_guard(base.runtime):
+        detail = read_detail(portraits, base) if with_detail and portraits else None
+    if detail is None:
+        return portraits
+    pairs = zip(portraits, detail.split(1), strict=True)
+    return [replace(portrait, detail=own.clone()) for portrait, own in pairs]
+
+
+def crop_size(base: Base, space: str, *, with_detail: bool = True) -> int:
+    """Return how large crops are cut out: as the base draws, for who reads detail of them.
+
+    Without detail, and where the base reads none, as large as the encoder takes them.
     """
     size = base.encoder_into(space).input_size
     is_shown = with_detail or base.detail_encoder is not None
-    frame_size = max(size, base.generator.resolution) if is_shown else size
-    aligned = [frame(rgb, face, base, frame_size) for rgb, face in seen]
-    portraits = []
-    with memory_guard(base.runtime), torch.inference_mode():
-        together = base.encode(_crops(aligned, size), space)
-        for index, (_, face) in enumerate(seen):
-            values = (together.ws, together.mu, together.logvar)
-            own = Codes(*(None if x is None else x[index : index + 1].clone() for x in values))
-            rest = (space, base.sha256, base.attributes(own))
-            one = (aligned[index], face.landmarks, own.ws, own.mu, own.logvar)
-            portraits.append(Portrait(*one, *rest))
-        if with_detail and portraits:
-            detail = read_detail(portraits, base)
-            if detail is not None:
-                pairs = zip(portraits, detail.split(1), strict=True)
-                portraits = [replace(portrait, detail=own.clone()) for portrait, own in pairs]
-    return portraits
+    return max(size, base.generator.resolution) if is_shown else size
 
 
-def framed_faces(seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str) -> list[Portrait]:
-    """Frame faces, each with the picture it was seen in, without encoding them: for a student.
+def framed_faces(
+    seen: Sequence[tuple[np.ndarray, Face]], base: Base, space: str, size: int | None = None
+) -> list[Portrait]:
+    """Frame faces, each with the picture it was seen in, [size, size, 3], without encoding them.
 
-    Their `ws` are [1, L, 0]. Raises ImageError where a face lies outside of its picture.
+    Their `ws` are [1, L, 0]. `size` None is what a student takes: that of the base. Raises
+    ImageError where a face lies outside of its picture.
     """
-    nothing, size = torch.zeros(1, base.generator.num_ws, 0), base.generator.resolution
+    size = size or base.generator.resolution
+    nothing = torch.zeros(1, base.generator.num_ws, 0)
     known = {"ws": nothing, "mu": None, "logvar": None, "space": space, "base_sha256": base.sha256}
     return [Portrait(frame(rgb, face, base, size), face.landmarks, **known) for rgb, face in seen]
+
+
+def with_codes(portraits: Sequence[Portrait], base: Base) -> list[Portrait]:
+    """Encode framed faces of one space in one call of the network; raises what `encode` does."""
+    if not portraits:
+        return []
+    space, found = portraits[0].space, []
+    size = base.encoder_into(space).input_size
+    with memory_guard(base.runtime), torch.inference_mode():
+        together = base.encode(_crops([portrait.face for portrait in portraits], size), space)
+        for index, portrait in enumerate(portraits):
+            values = (together.ws, together.mu, together.logvar)
+            own = Codes(*(None if x is None else x[index : index + 1].clone() for x in values))
+            codes = {"ws": own.ws, "mu": own.mu, "logvar": own.logvar}
+            found.append(replace(portrait, **codes, attributes=base.attributes(own)))
+    return found
 
 
 def read_detail(portraits: Sequence[Portrait], base: Base) -> Tensor | None:

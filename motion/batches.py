@@ -1,11 +1,14 @@
-"""Many faces at a time through the networks: half the time for each of them, also on a CPU.
+"""Many faces at a time through the networks, and on a CPU several such calls side by side.
 
-When memory runs out the rest goes through in halves, and no more are tried from then on.
+A call with several faces is faster than one for each; small networks gain little by more than one
+thread inside a call, but calls do not wait for each other. When memory runs out the rest goes
+through in one call at a time, then in halves, and no more are tried from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import fields, replace
 from typing import TypeVar
 
@@ -13,29 +16,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detect import Face
 from engine.errors import OutOfMemory
 from engine.pipeline import Portrait, Stylizer
-from engine.portraits import encode_faces, read_detail
+from engine.portraits import read_detail, with_codes
 from engine.runtime import Runtime
 from motion.person import Look
+from motion.stream import workers
 
 CPU_BATCH, GPU_BATCH = 4, 16
+MOST_TOGETHER = 16  # faces in all calls: the frames of all of them wait in memory
+MOST_PIXELS = 4 * 1024**2  # of faces drawn at a time on a CPU: large ones fill the memory
+MOST_WORKERS = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def usual_batch(runtime: Runtime) -> int:
-    """Return how many faces a device takes at a time."""
-    return CPU_BATCH if runtime.device.type == "cpu" else GPU_BATCH
-
-
 class Batches:
-    """Calls a function with at most `size` things at a time, fewer once memory ran out."""
+    """Calls a function with at most `size` things at a time, fewer once memory ran out.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    Args:
+        size: things in one call.
+        num_calls: calls side by side, each in a thread of its own.
+        num_threads: threads torch uses inside each of them; where there is one call, as many as
+            the calling thread uses.
+    """
+
+    def __init__(self, size: int, num_calls: int = 1, num_threads: int = 1) -> None:
+        self.size, self.num_calls = size, num_calls
+        self._pool = workers(num_calls, num_threads) if num_calls > 1 else None
+
+    @property
+    def together(self) -> int:
+        """How many things are worked on at a time."""
+        return self.size * self.num_calls
 
     def __call__(self, call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
         """Return what `call` gives for all items, in order.
@@ -44,21 +58,60 @@ class Batches:
         """
         results: list[R] = []
         while len(results) < len(items):
-            part = items[len(results) : len(results) + self.size]
+            rest = items[len(results) :]
+            size = min(self.size, -(-len(rest) // self.num_calls))
             try:
-                results += call(part)
+                self._extend(results, call, [rest[i : i + size] for i in range(0, len(rest), size)])
                 continue
             except OutOfMemory:
-                if len(part) == 1:
+                if size == self.num_calls == 1:
                     raise
-            self.size = len(part) // 2  # only now: the error kept what did not fit alive
+            # Only now: the error kept what did not fit alive.
+            self.size = size if self.num_calls > 1 else size // 2
+            self.num_calls = 1
         return results
 
+    def _extend(
+        self,
+        results: list[R],
+        call: Callable[[Sequence[T]], Sequence[R]],
+        parts: Sequence[Sequence[T]],
+    ) -> None:
+        """Add the results of all parts, or of those before the first one that fails."""
+        if self.num_calls == 1:
+            for part in parts:
+                results += call(part)
+            return
+        futures = [self._pool.submit(call, part) for part in parts]
+        wait(futures)  # also for those after one that fails: they hold the memory it lacked
+        for future in futures:
+            results += future.result()
 
-def encoded(stylizer: Stylizer, seen: Sequence[tuple[np.ndarray, Face]]) -> list[Portrait]:
-    """Encode faces, each with the picture it was seen in; their detail is read while drawing."""
-    base, space = stylizer.style.base, stylizer.card.encoder_space
-    return encode_faces(seen, base, space, with_detail=False)
+
+def usual_batches(runtime: Runtime, resolution: int, *, quick: bool = False) -> Batches:
+    """Return how faces of R x R pixels go through the networks of a device.
+
+    `quick` is for small networks, which take less time than what is done before and after them.
+    """
+    if runtime.device.type != "cpu":
+        return Batches(GPU_BATCH)
+    most = max(1, min(MOST_TOGETHER, MOST_PIXELS // resolution**2))
+    num_calls = 1 if quick else min(runtime.num_threads, MOST_WORKERS, most)
+    size = min(CPU_BATCH, most // num_calls)
+    return Batches(size, num_calls, max(1, runtime.num_threads // num_calls))
+
+
+def usual_workers(runtime: Runtime) -> int:
+    """Return how many frames are searched, cut out or painted side by side.
+
+    Half as many as there are processors: what goes on beside it needs the others.
+    """
+    return min((runtime.num_threads + 1) // 2, MOST_WORKERS)
+
+
+def encoded(stylizer: Stylizer, framed: Sequence[Portrait]) -> list[Portrait]:
+    """Encode framed faces; their detail is read while drawing."""
+    return with_codes(framed, stylizer.style.base)
 
 
 def drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:

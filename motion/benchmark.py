@@ -2,11 +2,12 @@
 
     python -m motion.benchmark CLIP [--style NAME] [--seconds 4] [--rounds 2]
 
-Each stage is timed alone on one thread, which is what a job gives it; then films are made as a job
-makes them: as it is, with fewer searches, with one face at a time, with surroundings toned instead
-of drawn, and quickly by the student of the style if it has one, in turns. Reading, seeing, drawing,
-composing and writing run side by side there, so the slowest of them, or the processors together,
-bound the frames a second. On a busy machine only the processor time can be compared.
+Each stage is timed alone on one thread; then films are made as a job makes them: as it is, with
+fewer searches, without calls of the networks side by side, with one face at a time, with
+surroundings toned instead of drawn, and quickly by the student of the style if it has one, in
+turns. Stages run side by side there, and several frames in most of them (motion.stages), so that
+the processors together bound the frames a second. On a busy machine only the processor time can be
+compared.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -29,9 +31,10 @@ from engine.compose import face_scale
 from engine.errors import StylizeError
 from engine.live import has_student
 from engine.pipeline import Stylizer
+from engine.portraits import encode_faces
 from engine.runtime import available_processors
+from motion.batches import CPU_BATCH, usual_batches
 from motion.batches import drawn as drawn_faces
-from motion.batches import encoded, usual_batch
 from motion.composing import DrawnFrame, StylizedFrame
 from motion.flow import carried
 from motion.media import Frame, Limits, Writer, read_frames
@@ -44,7 +47,7 @@ from motion.watch import SEARCH_EVERY, Watch
 
 T = TypeVar("T")
 QUICK = "quick, toned around faces"
-PARTS = {  # of a film, each in a thread of its own; their parts are measured face by face
+PARTS = {  # of a film; their parts are measured face by face
     "read": (),
     "see": ("search",),
     "draw": ("encode", "render"),
@@ -54,6 +57,7 @@ PARTS = {  # of a film, each in a thread of its own; their parts are measured fa
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "every fourth searched": {"search_every": 4},
+    "one call at a time": {"batch": CPU_BATCH},
     "one face at a time": {"batch": 1},
     "toned around faces": {"around": "toned"},
     "quick, by its student": {"quick": True},
@@ -111,14 +115,17 @@ def _finish(
 def _time_parts(watch: Stopwatch, stylizer: Stylizer, frames: Sequence[Frame]) -> None:
     options = frame_options(stylizer.card)
     plain = replace(options, surroundings=0.0)
-    look, batch, before = Look(stylizer, options), usual_batch(stylizer.runtime), None
+    look, before = Look(stylizer, options), None
+    base, space = stylizer.style.base, stylizer.card.encoder_space
+    batch = usual_batches(stylizer.runtime, base.generator.resolution).size
+    read = partial(encode_faces, base=base, space=space, with_detail=False)
     for start in range(0, len(frames), batch):
         some = frames[start : start + batch]
         found = [watch("search", stylizer.detect, frame.rgb) for frame in some]
         seen = [(f.rgb, face) for f, faces in zip(some, found, strict=True) for face in faces]
         if not seen:
             continue
-        portraits = watch("encode", encoded, stylizer, seen)
+        portraits = watch("encode", read, seen)
         crops = watch("render", drawn_faces, look, portraits)
         for (rgb, _), portrait, crop in zip(seen, portraits, crops, strict=True):
             picture = rgb
@@ -211,8 +218,6 @@ def _table(stages: dict[str, float], speeds: dict[str, list[Speed]], reason: str
     for stage, parts in PARTS.items():
         lines.append(f"{stage:21s} {1000 * stages.get(stage, 0):8.1f}")
         lines += [f"  {part:19s} {1000 * stages.get(part, 0):8.1f}" for part in parts]
-    slowest = max(stages[stage] for stage in PARTS if stage in stages)
-    lines.append(f"bound by the slowest thread {1 / slowest:.1f} frames/s")
     lines.append(f"\n{'film':26s} {'ms/frame':>8s} {'bound':>8s} {'frames/s':>8s}")
     for name, found in speeds.items():
         work = min(speed.work for speed in found)

@@ -64,8 +64,27 @@ class StylizedFrame:
     faces: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the frames before it say about a frame: enough to paint it without them.
+
+    Attributes:
+        scale: pixels of a drawing per pixel of the frame, for what is drawn around; 0: nothing is.
+        tones: what the drawings of the scene do to colours (`color.compare`); None: not known.
+        colors: of faces that keep those of the clip, by number: filtered over time.
+    """
+
+    drawn: DrawnFrame
+    scale: float
+    tones: np.ndarray | None
+    colors: Mapping[int, np.ndarray | None]
+
+
 class Compositor:
     """Puts drawn faces into their frames, which come in order.
+
+    `finish(plan, paint(plan))` is done with each frame. `plan` and `finish` take the frames in
+    order; `paint`, most of the work, may be done by any thread and side by side.
 
     Args:
         style: what the rest of a frame is drawn in, if `options.around` wants that.
@@ -75,38 +94,70 @@ class Compositor:
 
     def __init__(self, style: Style, options: StylizeOptions, temporal: TemporalOptions) -> None:
         self.style, self.options, self.temporal = style, options, temporal
+        self._is_drawn_around = is_drawn_around(style, options)
+        self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
         self._begin_scene()
 
     def __call__(self, drawn: DrawnFrame) -> StylizedFrame:
         """Compose the next frame."""
+        plan = self.plan(drawn)
+        return self.finish(plan, self.paint(plan))
+
+    def plan(self, drawn: DrawnFrame) -> Plan:
+        """Decide about the next frame what depends on those before."""
         if drawn.begins_scene:
             self._begin_scene()
-        frame, rgb = drawn.frame, drawn.frame.rgb
-        is_drawn = is_drawn_around(self.style, self.options)
-        picture = self._drawn_around(drawn) if is_drawn else self._toned(drawn)
-        for number, face in drawn.faces.items():
-            picture = self._pasted(picture, frame, number, face)
+        if self._is_drawn_around:
+            self._note_scale(drawn)
+        else:
+            self._note_tones(drawn)
+        colors = {
+            number: self._colors(f"of {number}", drawn.frame, face)
+            for number, face in drawn.faces.items()
+            if face.look.options.color == "keep"
+        }
+        return Plan(drawn, self._scale, self._tones, colors)
+
+    def paint(self, plan: Plan) -> np.ndarray:
+        """Return the frame with its surroundings and its drawings, uint8 [H, W, 3]."""
+        picture, options = plan.drawn.frame.rgb, self.options
+        if plan.scale:
+            picture = draw_around(picture, plan.scale, self.style, options)
+        elif plan.tones is not None:
+            picture = color.toned(picture, plan.tones, options.surroundings)
+        for number, face in plan.drawn.faces.items():
+            picture = _pasted(picture, face, plan.colors.get(number))
+        return picture
+
+    def finish(self, plan: Plan, picture: np.ndarray) -> StylizedFrame:
+        """Let the last frame go on in the next one as it was painted: the frame of the film."""
+        frame, faces, rgb = plan.drawn.frame, plan.drawn.faces, plan.drawn.frame.rgb
+        if plan.drawn.begins_scene:
+            self._last = ()
         share = self.temporal.steadiness * self.temporal.carry
-        if share and self._last and drawn.faces:
+        if share and self._last and faces:
             picture = carried(rgb, picture, *self._last, share)
         self._last = (rgb, picture)
-        rgb = finished(picture, self.options, is_drawn=bool(drawn.faces))
+        rgb = finished(picture, self.options, is_drawn=bool(faces))
         alpha = None if frame.alpha is None else resize(frame.alpha, *rgb.shape[:2])
-        return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(drawn.faces))
+        return StylizedFrame(replace(frame, rgb=rgb, alpha=alpha), tuple(faces))
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as a flat dict of tensors and JSON values."""
+    def plan_snapshot(self) -> dict[str, Any]:
+        """Return the state of `plan` as a flat dict of tensors and JSON values."""
         return flattened(
             {
                 "tones": {} if self._tones is None else {"mean": self._tones},
                 "scale": self._scale,
-                "last": {str(i): picture for i, picture in enumerate(self._last)},
                 "colors": {name: one.snapshot() for name, one in self._filters.items()},
             }
         )
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of `finish` as a flat dict of tensors."""
+        return flattened({"last": {str(i): picture for i, picture in enumerate(self._last)}})
+
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a snapshot that `nested` has opened; what was empty is missing in it."""
+        """Take over both snapshots, which `nested` has opened; what was empty is missing there."""
         self._begin_scene()
         self._tones, self._scale = state.get("tones", {}).get("mean"), state.get("scale", 0.0)
         self._last = tuple(state.get("last", {}).values())
@@ -114,42 +165,26 @@ class Compositor:
             self._filter(name).restore(values)
 
     def _begin_scene(self) -> None:
-        self._last: tuple[np.ndarray, ...] = ()  # of the frame before: input, result
         self._tones: np.ndarray | None = None  # what the last drawings did to their frame's colours
         self._scale = 0.0  # of the first face in the scene: strokes stay as wide as they are
         self._filters: dict[str, OneEuro] = {}
 
-    def _drawn_around(self, drawn: DrawnFrame) -> np.ndarray:
-        """Return the frame drawn as a whole; as filmed before the first face of its scene."""
+    def _note_scale(self, drawn: DrawnFrame) -> None:
+        """Before the first face of a scene its frames stay as filmed."""
         faces = [(f.crop, f.portrait.face.photo_to(len(f.crop))) for f in drawn.faces.values()]
         if faces and not self._scale:
             self._scale = face_scale(faces)
-        rgb = drawn.frame.rgb
-        return draw_around(rgb, self._scale, self.style, self.options) if self._scale else rgb
 
-    def _toned(self, drawn: DrawnFrame) -> np.ndarray:
-        """Return the frame in the tones of its drawings, or of the last ones in the scene."""
-        share, rgb, seen = self.options.surroundings, drawn.frame.rgb, []
-        for number, face in drawn.faces.items() if share else ():
+    def _note_tones(self, drawn: DrawnFrame) -> None:
+        """Frames have the tones of their drawings, or of the last ones in the scene."""
+        seen = []
+        for number, face in drawn.faces.items() if self.options.surroundings else ():
             own = face.look.options
             if own.surroundings and own.color != "keep":
                 seen.append(self._colors(f"around {number}", drawn.frame, face))
         known = [colors for colors in seen if colors is not None]
         if known:
             self._tones = np.mean(known, axis=0)
-        return rgb if self._tones is None else color.toned(rgb, self._tones, share)
-
-    def _pasted(
-        self, picture: np.ndarray, frame: Frame, number: int, face: DrawnFace
-    ) -> np.ndarray:
-        """Return `picture`, what the frame shows by now, with one more drawing in it."""
-        look, crop = face.look, face.crop
-        options = replace(look.options, samples=1, output_size=0, surroundings=0.0, ai_label=False)
-        if options.color == "keep":
-            colors = self._colors(f"of {number}", frame, face)
-            crop = crop if colors is None else color.recolor(crop, colors)
-            options = replace(options, color="style")
-        return look.stylizer.paste(picture, [face.portrait], [crop], options)
 
     def _colors(self, name: str, frame: Frame, face: DrawnFace) -> np.ndarray | None:
         """Compare a drawing with the untouched frame under it, filtered over time: as `compare`."""
@@ -167,3 +202,13 @@ class Compositor:
             looser = 1 / steadiness if steadiness else math.inf
             self._filters[name] = OneEuro(looser * COLOR_CUTOFF, COLOR_BETA)
         return self._filters[name]
+
+
+def _pasted(picture: np.ndarray, face: DrawnFace, colors: np.ndarray | None) -> np.ndarray:
+    """Return `picture`, what the frame shows by now, with one more drawing in it."""
+    look, crop = face.look, face.crop
+    options = replace(look.options, samples=1, output_size=0, surroundings=0.0, ai_label=False)
+    if options.color == "keep":
+        crop = crop if colors is None else color.recolor(crop, colors)
+        options = replace(options, color="style")
+    return look.stylizer.paste(picture, [face.portrait], [crop], options)

@@ -15,7 +15,7 @@ import numpy as np
 from engine.detect import Face
 from engine.pipeline import Stylizer
 from engine.portraits import encode_faces
-from motion.batches import Batches, usual_batch
+from motion.batches import usual_batches
 from motion.track import MOST_MOVED, SceneCuts, Tracker, moved, points_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class _FirstLook:
 
     def __init__(self, stylizer: Stylizer) -> None:
         self._stylizer, self._tracker = stylizer, Tracker()
-        self._encode = Batches(usual_batch(stylizer.runtime))
+        resolution = stylizer.style.base.generator.resolution
+        self._encode = usual_batches(stylizer.runtime, resolution)
         self._count = 0  # of frames taken
         self._sightings: list[tuple[int, int, float, np.ndarray]] = []
         self._codes: list[np.ndarray] = []

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from engine.card import Card
-from engine.detect import Face
 from engine.errors import OptionError
 from engine.live import draw_crops, has_student
 from engine.options import StylizeOptions
-from engine.pipeline import Portrait, Stylizer
-from engine.portraits import framed_faces
+from engine.pipeline import Portrait
 from motion.person import Look
 
 # Options of what is done with a drawing, and those without a meaning for a student.
@@ -44,11 +42,6 @@ def _check(card: Card, options: StylizeOptions) -> None:
             f"quick is on, and {name} is {wanted[name]!r}; a small network draws a style as it "
             f"comes, with {usual[name]!r}: leave out --quick, or --{name.replace('_', '-')}"
         )
-
-
-def framed(stylizer: Stylizer, seen: Sequence[tuple[np.ndarray, Face]]) -> list[Portrait]:
-    """Cut faces out for students, each with the picture it was seen in."""
-    return framed_faces(seen, stylizer.style.base, stylizer.card.encoder_space)
 
 
 def quickly_drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:

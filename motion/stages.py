@@ -9,10 +9,13 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-from motion.composing import Compositor, DrawnFrame, StylizedFrame
+import numpy as np
+
+from motion.batches import usual_workers
+from motion.composing import Compositor, DrawnFrame, Plan, StylizedFrame
 from motion.film import Cut
 from motion.media import Frame, Limits, read_frames
-from motion.stream import ahead
+from motion.stream import ahead, side_by_side
 from motion.temporal import Stabilizer
 from motion.watch import Sighting, Watch
 
@@ -48,21 +51,23 @@ def drawn(
 ) -> Iterator[StylizedFrame | Cut]:
     """Yield the frames drawn, in order, and where a segment ends its `Cut`; holds few at a time.
 
-    Decoding, detection, drawing and composing run in threads of their own. Close the generator to
-    stop them.
+    Decoding, detection, drawing and composing run in threads of their own, detection and painting
+    of several frames side by side. Close the generator to stop them.
     """
+    side = usual_workers(stabilizer.stylizer.runtime)
     frames = ahead(source.frames(limit), QUEUE_FRAMES)
     # Faces are drawn a batch at a time; what comes before and after goes on meanwhile.
     size = max(QUEUE_FRAMES, stabilizer.batch)
-    seen = ahead(_watched(stabilizer.watch, frames), size)
+    seen = ahead(_watched(stabilizer.watch, frames, side), size)
     faces = ahead(_with_faces(stabilizer, seen), size)
-    return ahead(_composed(stabilizer.compositor, faces), QUEUE_FRAMES)
+    return ahead(_composed(stabilizer.compositor, faces, side), QUEUE_FRAMES)
 
 
-def _watched(watch: Watch, frames: Iterator[Frame]) -> Iterator[Sighting]:
-    with closing(frames):
-        for frame in frames:
-            yield watch(frame)
+def _watched(watch: Watch, frames: Iterator[Frame], num_workers: int) -> Iterator[Sighting]:
+    searched = side_by_side(lambda frame: (frame, watch.search(frame)), frames, num_workers)
+    with closing(searched):
+        for frame, found in searched:
+            yield watch(frame, found)
 
 
 def _with_faces(stabilizer: Stabilizer, seen: Iterator[Sighting]) -> Iterator[DrawnFrame | Cut]:
@@ -81,11 +86,24 @@ def _with_faces(stabilizer: Stabilizer, seen: Iterator[Sighting]) -> Iterator[Dr
 
 
 def _composed(
-    compositor: Compositor, faces: Iterator[DrawnFrame | Cut]
+    compositor: Compositor, faces: Iterator[DrawnFrame | Cut], num_workers: int
 ) -> Iterator[StylizedFrame | Cut]:
-    with closing(faces):
-        for item in faces:
+    def painted(item: Plan | Cut) -> tuple[Plan | Cut, np.ndarray | None]:
+        return item, None if isinstance(item, Cut) else compositor.paint(item)
+
+    items = side_by_side(painted, _planned(compositor, faces), num_workers)
+    with closing(items):
+        for item, picture in items:
             if isinstance(item, Cut):
                 yield Cut({**item.stabilizer, **compositor.snapshot()})
             else:
-                yield compositor(item)
+                yield compositor.finish(item, picture)
+
+
+def _planned(compositor: Compositor, faces: Iterator[DrawnFrame | Cut]) -> Iterator[Plan | Cut]:
+    with closing(faces):
+        for item in faces:
+            if isinstance(item, Cut):
+                yield Cut({**item.stabilizer, **compositor.plan_snapshot()})
+            else:
+                yield compositor.plan(item)

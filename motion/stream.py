@@ -7,7 +7,9 @@ a long clip needs as much memory as a short one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, Queue
 from threading import Event, Thread
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 T = TypeVar("T")
+R = TypeVar("R")
 ITEM, ERROR, END = range(3)
 
 
@@ -48,6 +51,44 @@ def ahead(items: Iterable[T], size: int = 2, num_threads: int = 1) -> Iterator[T
         stop.set()
         _drain(queue)  # a thread that waits for a place gets one, and then sees the stop
         thread.join()
+
+
+def side_by_side(call: Callable[[T], R], items: Iterable[T], num_workers: int) -> Iterator[R]:
+    """Yield `call(item)` of all items, in order, so many of them computed at a time.
+
+    What an item raises is raised in its place. Closing this generator closes `items`, and waits for
+    the calls that have begun.
+    """
+    pool, waiting = workers(num_workers), deque()
+    try:
+        for future in _submitted(pool, call, items):
+            waiting.append(future)
+            del future  # else its result lives until the next one is there
+            if len(waiting) > num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _close(items)
+
+
+def workers(count: int, num_threads: int = 1) -> ThreadPoolExecutor:
+    """Return a pool of threads in each of which torch computes on `num_threads` processors."""
+    return ThreadPoolExecutor(count, "worker", use_threads, (num_threads,))
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, call: Callable[[T], R], items: Iterable[T]
+) -> Iterator[Future[R]]:
+    try:
+        for item in items:
+            yield pool.submit(call, item)
+            del item
+    except Exception as error:  # it comes after what the items before it gave
+        failed: Future[R] = Future()
+        failed.set_exception(error)
+        yield failed
 
 
 def _produce(items: Iterable[Any], queue: Queue, stop: Event, num_threads: int) -> None:

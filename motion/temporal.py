@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.detect import Face
 from engine.errors import Cancelled, OptionError
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
-from motion.batches import Batches, drawn, encoded, usual_batch
+from engine.portraits import crop_size, framed_faces
+from motion.batches import Batches, drawn, encoded, usual_batches, usual_workers
 from motion.composing import Compositor, DrawnFace, DrawnFrame, StylizedFrame
 from motion.means import Means
 from motion.person import Look, Person
-from motion.quick import check_quick, framed, quickly_drawn
+from motion.quick import check_quick, quickly_drawn
 from motion.snapshots import flattened, kept_faces, nested, restored_faces
 from motion.temporal_options import TemporalOptions, frame_options
 from motion.track import LONGEST_GAP
@@ -108,12 +110,15 @@ class Stabilizer:
                 "whole_photo is false; a video keeps its frame: leave out --no-whole-photo"
             )
         self.people, self.watch = dict(people or {}), watch or Watch(stylizer)
-        self._usual, self._read, self._drawn = Look(stylizer, self.options), encoded, drawn
+        self._usual = Look(stylizer, self.options)
         if self.temporal.quick:
             check_quick([self._usual, *filter(None, self.people.values())])
-            self._read, self._drawn = framed, quickly_drawn
-        self.batch = batch or usual_batch(stylizer.runtime) if self.temporal.look_ahead else 1
-        self._encode, self._draw = Batches(self.batch), Batches(self.batch)
+        self._cut_out = Batches(1, usual_workers(stylizer.runtime))
+        resolution, quick = stylizer.style.base.generator.resolution, self.temporal.quick
+        self._batches = usual_batches(stylizer.runtime, resolution, quick=quick)
+        if batch or not self.temporal.look_ahead:
+            self._batches = Batches(batch or 1)
+        self.batch = self._batches.together
         self.compositor = Compositor(stylizer.style, self.options, self.temporal)
         self.means: Means | None = None
         self._held: list[_Held] = []
@@ -161,7 +166,8 @@ class Stabilizer:
         Frames that were pushed but not returned are not in it, only what was found in them: after
         `restore`, push them again, beginning with the first frame that was not returned.
         """
-        return self.drawing_snapshot() | self.compositor.snapshot()
+        composing = self.compositor.plan_snapshot() | self.compositor.snapshot()
+        return self.drawing_snapshot() | composing
 
     def drawing_snapshot(self) -> dict[str, Any]:
         """Return the state without that of the compositor, which may be some frames behind."""
@@ -242,10 +248,19 @@ class Stabilizer:
                 if self._is_chosen(number) and person.is_shown(index, self._scene_length):
                     face = person.face_in(rgb, index, time)
                     seen += [(one, number, (rgb, face))] if face is not None else []
-        portraits = self._encode(partial(self._read, self.stylizer), [s[2] for s in seen])
+        portraits = self._encoded([s[2] for s in seen])
         for (one, number, _), portrait in zip(seen, portraits, strict=True):
             self._persons[number].learn(one.frame.index, float(one.frame.time), portrait)
             one.portraits[number] = portrait
+
+    def _encoded(self, seen: Sequence[tuple[np.ndarray, Face]]) -> list[Portrait]:
+        """Cut faces out of the frames they were seen in, and encode them unless students draw."""
+        base, space = self.stylizer.style.base, self.stylizer.card.encoder_space
+        if self.temporal.quick:
+            return self._cut_out(lambda part: framed_faces(part, base, space), seen)
+        size = crop_size(base, space, with_detail=False)
+        framed = self._cut_out(lambda part: framed_faces(part, base, space, size), seen)
+        return self._batches(partial(encoded, self.stylizer), framed)
 
     def _is_chosen(self, number: int) -> bool:
         """Whether a track is drawn: `options.faces` counts tracks, `people` may name None."""
@@ -257,11 +272,12 @@ class Stabilizer:
 
     def _finished(self, held: Sequence[_Held]) -> list[DrawnFrame]:
         """Draw the faces of some frames."""
+        draw = quickly_drawn if self.temporal.quick else drawn
         faces: dict[tuple[int, int], DrawnFace] = {}
         for number in sorted({number for one in held for number in one.portraits}):
             own, look = [one for one in held if number in one.portraits], self._look(number)
             steadied = [self._steadied(one, number) for one in own]
-            pictures = self._draw(partial(self._drawn, look), steadied)
+            pictures = self._batches(partial(draw, look), steadied)
             for one, *drawing in zip(own, steadied, pictures, strict=True):
                 faces[one.frame.index, number] = DrawnFace(look, *drawing)
         done = []

@@ -67,8 +67,17 @@ class Watch:
         self._due = 0  # index of the frame to search next
         self._state: dict[str, Any] = {}
 
-    def __call__(self, frame: Frame) -> Sighting:
-        """Look at the next frame; those known from before a `restore` are only passed on."""
+    def search(self, frame: Frame) -> list[Face] | None:
+        """Search a frame, as any thread may do ahead of its turn; None where it is not needed."""
+        if self._search_every > 1 or frame.index <= self._seen:
+            return None
+        return self._stylizer.detect(frame.rgb)
+
+    def __call__(self, frame: Frame, found: list[Face] | None = None) -> Sighting:
+        """Look at the next frame; those known from before a `restore` are only passed on.
+
+        `found` is what `search` gave for it, if it was searched already.
+        """
         if frame.index <= self._seen:
             return Sighting(frame, state=self._state)
         is_cut = self._cuts.is_cut(frame.rgb)
@@ -77,7 +86,7 @@ class Watch:
         movements = self._movements(frame.rgb)
         certain = {number: matrix for number, matrix in movements.items() if matrix is not None}
         self._tracker.carry(certain)
-        faces = self._faces(frame, is_certain=len(certain) == len(movements))
+        faces = self._faces(frame, found, is_certain=len(certain) == len(movements))
         self._seen = frame.index
         self._state = self._snapshot()
         return Sighting(frame, is_cut, faces, certain, self._state)
@@ -105,19 +114,22 @@ class Watch:
             for number, known in self._tracker.known.items()
         }
 
-    def _faces(self, frame: Frame, *, is_certain: bool) -> dict[int, Face]:
+    def _faces(
+        self, frame: Frame, found: list[Face] | None, *, is_certain: bool
+    ) -> dict[int, Face]:
         index, rgb = frame.index, frame.rgb
         expected = {number: track.face for number, track in self._tracker.known.items()}
         faces = None
         if expected and is_certain and index < self._due:
             faces = self._looked_at(rgb, expected)
         if faces is None:
-            found = self._tracker.update(index, self._stylizer.detect(rgb))
-            expected = {number: expected.get(number, face) for number, face in found.items()}
+            searched = self._stylizer.detect(rgb) if found is None else found
+            numbered = self._tracker.update(index, searched)
+            expected = {number: expected.get(number, face) for number, face in numbered.items()}
             if self._search_every == 1:
-                return found
-            again = self._looked_at(rgb, expected) or found
-            faces = {k: replace(f, landmarks=again[k].landmarks) for k, f in found.items()}
+                return numbered
+            again = self._looked_at(rgb, expected) or numbered
+            faces = {k: replace(f, landmarks=again[k].landmarks) for k, f in numbered.items()}
             self._due = index + (self._search_every if self._is_settled(index) else 1)
         self._tracker.see(index, {k: _between(expected[k], face) for k, face in faces.items()})
         return faces

@@ -14,11 +14,11 @@ from demo.benchmark.pictures import group_photo
 from engine.benchmark.timing import Timing, interleaved, timed
 from engine.image import read_photo, resize, to_tensor, write_png
 from engine.pipeline import Stylizer
-from engine.portraits import frame
+from engine.portraits import frame, read_detail
 
 SIZES = {"12 megapixels": (4000, 3000), "640 px": (640, 480)}
-STAGES = ("read", "detect", "align", "encode", "generate", "paste", "write")
-PATH = STAGES[1:6]  # without the files: what is done to a photo
+STAGES = ("read", "detect", "align", "encode", "detail", "generate", "paste", "write")
+PATH = STAGES[1:7]  # without the files: what is done to a photo
 
 
 def stage_rows(stylizer: Stylizer, repeat: int) -> list[dict[str, Any]]:
@@ -78,7 +78,8 @@ def _one_photo(stylizer: Stylizer, file: Path) -> dict[str, tuple[float, float]]
     aligned = stage("align", lambda: frame(rgb, face, base, max(size, base.generator.resolution)))
     image = to_tensor(resize(aligned.crop, size, size))
     stage("encode", lambda: base.attributes(base.encode(image, space)))
-    portraits = stylizer.encode(rgb, [face])  # the last two stages once more, as a portrait
+    portraits = stylizer.encode(rgb, [face])  # these stages once more, as a portrait
+    stage("detail", lambda: read_detail(portraits, base))
     crop = stage("generate", lambda: stylizer.render(portraits[0]))
     picture = stage("paste", lambda: stylizer.paste(rgb, portraits, [crop]))
     stage("write", lambda: write_png(file.with_suffix(".png"), picture))

@@ -1,6 +1,7 @@
 """Clips made on the spot, and a tiny stylizer that finds one face in all that is not black."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -35,6 +36,6 @@ def find_one_face(rgb: np.ndarray) -> list[Face]:
 
 
 def tiny_stylizer(packs: Path, style: str = "comic") -> Stylizer:
-    """A style of `tests.packs.write_packs`."""
-    runtime = pick_runtime("cpu", "float32")
+    """A style of `tests.packs.write_packs`, as a machine of two processors draws it."""
+    runtime = replace(pick_runtime("cpu", "float32"), num_threads=2)
     return Stylizer.load(style, StyleLibrary([packs]), runtime, find_one_face)

@@ -1,5 +1,6 @@
 """Many at a time, and fewer when memory is short."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from engine.errors import OutOfMemory
 from engine.library import StyleLibrary
 from engine.options import StylizeOptions
 from engine.pipeline import Stylizer
-from motion.batches import Batches, drawn, joined
+from engine.runtime import Runtime
+from motion.batches import Batches, drawn, joined, usual_batches
 from motion.person import Look
 from tests.motion.test_follow import texture
 from tests.motion.test_temporal import RUNTIME, face
@@ -47,6 +49,36 @@ def test_short_memory_halves_them_from_then_on():
 def test_too_little_memory_for_one_is_told():
     with pytest.raises(OutOfMemory, match="on cpu"):
         Batches(4)(Network(0), [1, 2, 3])
+
+
+def test_calls_are_made_side_by_side_and_share_what_there_is():
+    both = threading.Barrier(2, timeout=10)
+
+    def call(part):
+        both.wait()  # passes only where two wait
+        return [(item, torch.get_num_threads()) for item in part]
+
+    batches = Batches(4, 2, num_threads=1)
+    assert batches.together == 8
+    assert batches(call, range(6)) == [(n, 1) for n in range(6)], "three each"
+
+
+def test_short_memory_ends_calls_side_by_side():
+    network, batches = Network(2), Batches(4, 2)
+    assert batches(network, list(range(9))) == list(range(0, 18, 2))
+    assert network.calls[:3] == [4, 4, 1] and set(network.calls[3:]) == {4, 2, 1}
+    assert (batches.size, batches.num_calls) == (2, 1)
+
+
+def test_what_a_processor_draws_at_a_time_fits_into_memory():
+    def usual(num_threads, resolution, device="cpu"):
+        runtime = Runtime(torch.device(device), torch.float32, "test", num_threads)
+        batches = usual_batches(runtime, resolution)
+        return batches.size, batches.num_calls
+
+    assert [usual(n, 256) for n in (1, 2, 4, 16)] == [(4, 1), (4, 2), (4, 4), (2, 8)]
+    assert [usual(n, 1024) for n in (1, 2, 16)] == [(4, 1), (2, 2), (1, 4)]
+    assert usual(8, 4096) == (1, 1) and usual(8, 1024, "cuda") == (16, 1)
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ from motion.temporal_options import TemporalOptions
 from tests.motion.films import RATE, make_clip, tiny_stylizer
 from tests.packs import write_packs
 
-SECONDS = 5  # two segments and a bit
-SEGMENT = 2 * RATE + 1  # frames
+SECONDS = 7  # a segment, and most of another
+TOGETHER = 8  # faces that two processors draw at a time
+SEGMENT = 2 * TOGETHER  # frames: the first so many that last two seconds
 
 KILLED = """
 import os, signal, sys
@@ -103,7 +104,7 @@ def test_progress_is_told_for_every_frame(clip, stylizer, tmp_path):
     assert told[-1].seconds_left == 0 < told[0].seconds_left
 
 
-@pytest.mark.parametrize("frame", [pytest.param(4, marks=pytest.mark.slow), 15])  # second segment
+@pytest.mark.parametrize("frame", [pytest.param(4, marks=pytest.mark.slow), 19])  # second segment
 def test_a_killed_job_goes_on_and_gives_the_same_file(
     frame, clip, packs, stylizer, whole, tmp_path
 ):
@@ -119,7 +120,7 @@ def test_a_killed_job_goes_on_and_gives_the_same_file(
     assert list(tmp_path.iterdir()) == [result]
 
 
-@pytest.mark.parametrize("frames", [pytest.param(5, marks=pytest.mark.slow), 14])
+@pytest.mark.parametrize("frames", [pytest.param(5, marks=pytest.mark.slow), 18])
 def test_a_stopped_job_can_be_played_and_goes_on(frames, clip, stylizer, whole, tmp_path):
     job = plain_job(clip, tmp_path / "out.mp4")
     outcome = run(job, stylizer, should_stop=stop_after(frames))
@@ -136,7 +137,7 @@ def test_a_stopped_job_can_be_played_and_goes_on(frames, clip, stylizer, whole, 
 
 def test_a_stopped_job_of_other_options_is_refused(clip, stylizer, packs, tmp_path):
     job = plain_job(clip, tmp_path / "out.mp4")
-    run(job, stylizer, should_stop=stop_after(14))
+    run(job, stylizer, should_stop=stop_after(18))
     before = job.result.read_bytes()
     other = make_clip(tmp_path / "other.mp4", 3)
     for changed, expected in (
@@ -183,7 +184,7 @@ def test_memory_running_out_keeps_what_is_done(clip, stylizer, tmp_path, monkeyp
     real, num_drawn = Stylizer.render_samples, [0]
 
     def render(self, portrait, *arguments, **named):
-        if num_drawn[0] + len(portrait.ws) > 18:
+        if num_drawn[0] + len(portrait.ws) > 26:
             raise OutOfMemory("out of memory on cpu")
         num_drawn[0] += len(portrait.ws)
         return real(self, portrait, *arguments, **named)
@@ -193,9 +194,9 @@ def test_memory_running_out_keeps_what_is_done(clip, stylizer, tmp_path, monkeyp
     with pytest.raises(StylizeError) as error:
         run(job, stylizer)
     assert str(error.value) == (
-        f"out of memory on cpu; the first 16 frames are in {job.result}: run again to go on"
+        f"out of memory on cpu; the first 24 frames are in {job.result}: run again to go on"
     )
-    assert len(pictures(job.result)) == 16
+    assert len(pictures(job.result)) == 24
     monkeypatch.setattr(Stylizer, "render_samples", real)
     assert run(job, stylizer).is_complete
 
@@ -245,13 +246,13 @@ def test_the_number_of_frames_in_memory_does_not_grow(stylizer, tmp_path, monkey
 
     real = Source.frames
     monkeypatch.setattr(Source, "frames", lambda self, limit=None: watched(real(self, limit)))
-    for seconds in (5, 15):
+    for seconds in (12, 24):
         job = plain_job(make_clip(tmp_path / "in.mp4", seconds), tmp_path / f"{seconds}.mp4")
         counts = []
         run(job, stylizer, lambda progress, counts=counts: counts.append(len(alive)))
         most[seconds] = max(counts)
-    assert most[15] <= most[5] + QUEUE_FRAMES + 3, most
-    assert most[15] <= 4 * QUEUE_FRAMES + 2 + 10, "queues, look-ahead, and some in hand"
+    assert most[24] <= most[12] + QUEUE_FRAMES + 3, most
+    assert most[24] <= 2 * QUEUE_FRAMES + 4 * TOGETHER + 2 + 10, "queues, batches, some in hand"
 
 
 def test_an_estimate(clip, stylizer, tmp_path):

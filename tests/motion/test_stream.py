@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from motion.stream import ahead, kept_threads
+from motion.stream import ahead, kept_threads, side_by_side
 
 
 def test_items_come_in_order_through_several_stages():
@@ -96,3 +96,47 @@ def test_every_stage_has_its_own_number_of_torch_threads():
         assert list(ahead(stage(), num_threads=3)) == [3]
         assert list(ahead(stage(), num_threads=1)) == [1]
     assert torch.get_num_threads() == before
+
+
+def test_calls_side_by_side_give_their_results_in_order():
+    both = threading.Barrier(2, timeout=10)
+
+    def call(n):
+        both.wait()  # passes only where two wait
+        return 2 * n, torch.get_num_threads()
+
+    assert list(side_by_side(call, range(10), 2)) == [(n, 1) for n in range(0, 20, 2)]
+
+
+def test_errors_come_in_their_place_side_by_side():
+    def broken():
+        yield 1
+        yield 2
+        raise ValueError("third")
+
+    items = side_by_side(lambda n: 10 // (n - 2), broken(), 2)
+    assert next(items) == -10
+    with pytest.raises(ZeroDivisionError):
+        next(items)
+    items = side_by_side(str, broken(), 2)
+    assert [next(items), next(items)] == ["1", "2"]
+    with pytest.raises(ValueError, match="third"):
+        next(items)
+
+
+def test_closing_ends_calls_side_by_side_and_their_source():
+    closed, before, made = [], threading.active_count(), []
+
+    def source():
+        try:
+            while True:
+                made.append(0)
+                yield 0
+        finally:
+            closed.append(True)
+
+    items = side_by_side(str, source(), 2)
+    next(items)
+    items.close()
+    assert closed == [True] and len(made) == 3, "one taken, two under way"
+    assert threading.active_count() == before

@@ -10,6 +10,7 @@ from demo.benchmark import films, photo, pictures, startup
 from engine.benchmark.timing import Timing
 from engine.errors import StylizeError
 from engine.pipeline import Stylizer
+from motion.batches import Batches
 from motion.media import probe
 from tests.motion.films import find_one_face, tiny_stylizer
 
@@ -54,7 +55,7 @@ def test_faces_and_films(packs):
 
 
 def test_films_shorter_than_a_batch_are_timed(packs, monkeypatch):
-    monkeypatch.setattr("motion.temporal.usual_batch", lambda runtime: 100)
+    monkeypatch.setattr("motion.temporal.usual_batches", lambda *_, **kw: Batches(100))
     stages = {row["stage"] for row in films.film_stage_rows(tiny_stylizer(packs), height=48)}
     assert {"read", "see", "draw", "write"} <= stages
 
