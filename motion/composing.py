@@ -152,7 +152,7 @@ class Compositor:
             }
         )
 
-    def snapshot(self) -> dict[str, Any]:
+    def finish_snapshot(self) -> dict[str, Any]:
         """Return the state of `finish` as a flat dict of tensors."""
         return flattened({"last": {str(i): picture for i, picture in enumerate(self._last)}})
 

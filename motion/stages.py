@@ -95,7 +95,7 @@ def _composed(
     with closing(items):
         for item, picture in items:
             if isinstance(item, Cut):
-                yield Cut({**item.stabilizer, **compositor.snapshot()})
+                yield Cut({**item.stabilizer, **compositor.finish_snapshot()})
             else:
                 yield compositor.finish(item, picture)
 

@@ -166,7 +166,7 @@ class Stabilizer:
         Frames that were pushed but not returned are not in it, only what was found in them: after
         `restore`, push them again, beginning with the first frame that was not returned.
         """
-        composing = self.compositor.plan_snapshot() | self.compositor.snapshot()
+        composing = self.compositor.plan_snapshot() | self.compositor.finish_snapshot()
         return self.drawing_snapshot() | composing
 
     def drawing_snapshot(self) -> dict[str, Any]:

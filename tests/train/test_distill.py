@@ -74,8 +74,8 @@ def test_resumes_bit_for_bit_and_ends_in_the_pack(folder: Path, tmp_path: Path):
 
 
 def test_learns_to_draw_as_its_teacher(folder: Path, tmp_path: Path):
-    """Of so few pictures the loss must fall by half."""
-    config = small(folder, out=str(tmp_path / "run"), images=720, width=4, jitter=0.0, noise=0.0)
+    """Of so few pictures the loss must fall by a third."""
+    config = small(folder, out=str(tmp_path / "run"), images=360, width=4, jitter=0.0, noise=0.0)
     stylizer = Stylizer.load(config.style, runtime=RUNTIME)
     lessons, _ = distill.load_lessons(config, stylizer)
     x, y = lessons.all()
@@ -83,7 +83,7 @@ def test_learns_to_draw_as_its_teacher(folder: Path, tmp_path: Path):
     student = student_of(StyleLibrary().load(config.style, RUNTIME))
     with torch.inference_mode():
         error = (student(x) - y).abs().mean()
-    assert error < 0.5 * y.abs().mean()
+    assert error < 0.67 * y.abs().mean()
 
 
 def test_an_earlier_student_learns_on(folder: Path, tmp_path: Path):
