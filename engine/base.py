@@ -22,6 +22,7 @@ from engine.card import (
     DISCRIMINATOR_FILE,
     ENCODER_SPACES,
     GENERATOR_FILE,
+    UPSCALER_FILE,
 )
 from engine.errors import CheckpointError, PackError
 from engine.latent import map_zplus
@@ -31,6 +32,7 @@ from engine.models.detector import FaceNetwork, detector_from_state
 from engine.models.discriminator import Discriminator, discriminator_from_state
 from engine.models.encoder import encoder_from_state
 from engine.models.stylegan2 import Generator, generator_from_state
+from engine.models.upscaler import Upscaler, upscaler_from_state
 from engine.pack import Pack, State
 from engine.runtime import Runtime
 
@@ -62,6 +64,7 @@ class Base:
     detector: FaceNetwork | None = None
     classifier: AttributeClassifier | None = None
     detail_encoder: DetailEncoder | None = None
+    upscaler: Upscaler | None = None
 
     @property
     def sha256(self) -> str:
@@ -185,13 +188,14 @@ def read_base(pack: Pack, runtime: Runtime) -> Base:
         DETECTOR_FILE: detector_from_state,
         ATTRIBUTE_FILE: attribute_from_state,
         DETAIL_FILE: detail_from_state,
+        UPSCALER_FILE: upscaler_from_state,
     }
     rest = [
         freeze(build(pack, file, make), runtime) if pack.has(file) else None
         for file, make in optional.items()
     ]
-    if rest[-1] is not None:
-        _check_detail(pack, rest[-1])
+    if rest[-2] is not None:
+        _check_detail(pack, rest[-2])
     return Base(pack, runtime, freeze(generator, runtime), encoders, *rest)
 
 

@@ -18,6 +18,7 @@ CARD_FILE, PREVIEW_FILE = "style.json", "preview.jpg"
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 ENCODER_FILE, DETECTOR_FILE = "encoder.safetensors", "detector.safetensors"
 DETAIL_FILE = "detail.safetensors"  # what the codes of a face leave out
+UPSCALER_FILE = "upscaler.safetensors"  # drawings twice as large
 ATTRIBUTE_FILE = "attribute.safetensors"  # which attribute path suits a face
 DIRECTIONS_FILE = "directions.safetensors"  # UI2I's factors, or what train.directions learned
 STYLE_ENCODER_FILE = "style_encoder.safetensors"  # BlendGAN: picture -> style code

@@ -9,10 +9,12 @@ import numpy as np
 from engine.align import compare_colors, paste
 from engine.around import draw_around, is_drawn_around
 from engine.color import toned
+from engine.enlarge import enlarged
 from engine.finish import finished
 from engine.options import StylizeOptions
 from engine.portraits import Portrait
 from engine.style import Style
+from engine.warp import rescale
 
 Placed = tuple[np.ndarray, np.ndarray]  # a drawing [R, R, 3], and the matrix photo -> drawing
 
@@ -33,9 +35,17 @@ def composed(
     """
     picture = _around(rgb, placed, options, style) if placed and options.surroundings else rgb
     for one in placed:
-        picture = paste(picture, *one, like=rgb if options.color == "keep" else None)
+        fine = _enlarged(one, style)
+        picture = paste(picture, *fine, like=rgb if options.color == "keep" else None)
     is_drawn = picture is not rgb
     return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
+
+
+def _enlarged(placed: Placed, style: Style) -> Placed:
+    """A drawing and its matrix, twice as large where its place in the photo is larger than it."""
+    drawing, matrix = placed
+    fine = enlarged(drawing, 1 / face_scale([placed]), style.base)
+    return fine, rescale(matrix, len(drawing), len(fine))
 
 
 def _around(

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from engine.base import Base
-from engine.compose import Placed, composed, placed_by
+from engine.compose import composed, placed_by
 from engine.detect import Detector, Face, LooksAgain, choose_detector
 from engine.distance import picture_distance
+from engine.enlarge import enlarged
 from engine.errors import Cancelled, ImageError, StylizeError
 from engine.finish import finished
 from engine.image import to_tensor, to_uint8
@@ -191,12 +192,13 @@ class Stylizer:
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return self._composed(rgb, placed, options)
+        return composed(rgb, placed, options, self.style)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours, eyes and size as chosen."""
-        colored = portrait.recolored(rendered, options.color)
-        return finished(portrait.shaped(colored, options), options)
+        shaped = portrait.shaped(portrait.recolored(rendered, options.color), options)
+        times = options.output_size / len(shaped)
+        return finished(enlarged(shaped, times, self.style.base), options)
 
     def __call__(
         self,
@@ -222,11 +224,6 @@ class Stylizer:
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return self._composed(rgb, placed, options)
-
-    def _composed(
-        self, rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions
-    ) -> np.ndarray:
         return composed(rgb, placed, options, self.style)
 
     def _portraits(
