@@ -35,7 +35,7 @@ def find_one_face(rgb: np.ndarray) -> list[Face]:
     return [face_from_points((x - 8, y - 6), (x + 8, y - 6), (x, y + 8))]
 
 
-def tiny_stylizer(packs: Path, style: str = "comic") -> Stylizer:
-    """A style of `tests.packs.write_packs`, as a machine of two processors draws it."""
-    runtime = replace(pick_runtime("cpu", "float32"), num_threads=2)
+def tiny_stylizer(packs: Path, style: str = "comic", num_threads: int = 2) -> Stylizer:
+    """A style of `tests.packs.write_packs`, as a machine with so many processors draws it."""
+    runtime = replace(pick_runtime("cpu", "float32"), num_threads=num_threads)
     return Stylizer.load(style, StyleLibrary([packs]), runtime, find_one_face)

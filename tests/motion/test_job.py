@@ -95,6 +95,19 @@ def test_a_film_is_as_long_as_its_clip_and_has_its_sound(whole, clip):
     assert [path.name for path in whole.parent.iterdir()] == ["out.mp4"]
 
 
+def test_a_film_does_not_depend_on_the_processors(clip, packs, tmp_path):
+    """Frames drawn side by side come in order, each with its own faces."""
+    films = []
+    for count in (1, 4):
+        stylizer = tiny_stylizer(packs, num_threads=count)
+        temporal = TemporalOptions(steadiness=0.0, look_ahead=2)
+        job = Job(clip, tmp_path / f"{count}.mkv", StylizeOptions(), temporal, lossless=True)
+        run(job, stylizer)
+        films.append(pictures(job.result).astype(int))
+    assert np.abs(films[0] - films[1]).max() <= 1
+    assert np.abs(np.diff(films[0], axis=0)).max() > 10, "its frames differ"
+
+
 def test_progress_is_told_for_every_frame(clip, stylizer, tmp_path):
     told = []
     run(plain_job(clip, tmp_path / "out.mp4"), stylizer, told.append)
