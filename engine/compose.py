@@ -9,7 +9,7 @@ import numpy as np
 from engine.align import compare_colors, paste
 from engine.around import draw_around, is_drawn_around
 from engine.color import toned
-from engine.enlarge import enlarged
+from engine.enlarge import WORTH, enlarged
 from engine.finish import finished
 from engine.options import StylizeOptions
 from engine.portraits import Portrait
@@ -26,26 +26,36 @@ def placed_by(portrait: Portrait, drawing: np.ndarray, options: StylizeOptions) 
 
 
 def composed(
-    rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions, style: Style
+    rgb: np.ndarray,
+    placed: Sequence[Placed],
+    options: StylizeOptions,
+    style: Style,
+    *,
+    fine: bool | None = None,
 ) -> np.ndarray:
     """Return a photo uint8 [H, W, 3] with drawings in it, finished as `options` say.
 
     Around them it is drawn by the style's student, or takes on their tones, as far as chosen.
+    With `fine` drawings go through the base's upscaler first; None: those that become larger.
     Without any it is a copy of the photo.
     """
     picture = _around(rgb, placed, options, style) if placed and options.surroundings else rgb
     for one in placed:
-        fine = _enlarged(one, style)
-        picture = paste(picture, *fine, like=rgb if options.color == "keep" else None)
+        drawing = _enlarged(one, style) if fine or (fine is None and is_larger(one)) else one
+        picture = paste(picture, *drawing, like=rgb if options.color == "keep" else None)
     is_drawn = picture is not rgb
     return finished(picture if is_drawn else rgb.copy(), options, is_drawn=is_drawn)
 
 
+def is_larger(placed: Placed) -> bool:
+    """Tell whether a drawing becomes so much larger in its photo that a finer one is worth it."""
+    return 1 / face_scale([placed]) >= WORTH
+
+
 def _enlarged(placed: Placed, style: Style) -> Placed:
-    """A drawing and its matrix, twice as large where its place in the photo is larger than it."""
     drawing, matrix = placed
-    fine = enlarged(drawing, 1 / face_scale([placed]), style.base)
-    return fine, rescale(matrix, len(drawing), len(fine))
+    larger = enlarged(drawing, style.base)
+    return larger, rescale(matrix, len(drawing), len(larger))
 
 
 def _around(

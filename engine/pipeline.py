@@ -20,7 +20,7 @@ from engine.base import Base
 from engine.compose import composed, placed_by
 from engine.detect import Detector, Face, LooksAgain, choose_detector
 from engine.distance import picture_distance
-from engine.enlarge import enlarged
+from engine.enlarge import WORTH, enlarged
 from engine.errors import Cancelled, ImageError, StylizeError
 from engine.finish import finished
 from engine.image import to_tensor, to_uint8
@@ -180,11 +180,13 @@ class Stylizer:
         portraits: Sequence[Portrait],
         crops: Sequence[np.ndarray],
         options: StylizeOptions | None = None,
+        *,
+        fine: bool | None = None,
     ) -> np.ndarray:
         """Return the photo with the rendered crops [R, R, 3] at the places of their portraits.
 
         What surrounds them is drawn too, or takes on their tones, as far as
-        `options.surroundings` says.
+        `options.surroundings` says. `fine` as of `composed`.
         """
         options = options or self.card.options()
         placed = []
@@ -192,13 +194,13 @@ class Stylizer:
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options, self.style)
+        return composed(rgb, placed, options, self.style, fine=fine)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours, eyes and size as chosen."""
         shaped = portrait.shaped(portrait.recolored(rendered, options.color), options)
-        times = options.output_size / len(shaped)
-        return finished(enlarged(shaped, times, self.style.base), options)
+        is_fine = options.output_size >= WORTH * len(shaped)
+        return finished(enlarged(shaped, self.style.base) if is_fine else shaped, options)
 
     def __call__(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 from engine import color
 from engine.align import compare_colors
 from engine.around import draw_around, is_drawn_around
-from engine.compose import face_scale
+from engine.compose import Placed, face_scale, is_larger
 from engine.finish import finished
 from engine.image import resize
 from engine.options import StylizeOptions
@@ -72,12 +72,14 @@ class Plan:
         scale: pixels of a drawing per pixel of the frame, for what is drawn around; 0: nothing is.
         tones: what the drawings of the scene do to colours (`color.compare`); None: not known.
         colors: of faces that keep those of the clip, by number: filtered over time.
+        fine: by number, whose drawing goes through the upscaler.
     """
 
     drawn: DrawnFrame
     scale: float
     tones: np.ndarray | None
     colors: Mapping[int, np.ndarray | None]
+    fine: Mapping[int, bool]
 
 
 class Compositor:
@@ -116,7 +118,8 @@ class Compositor:
             for number, face in drawn.faces.items()
             if face.look.options.color == "keep"
         }
-        return Plan(drawn, self._scale, self._tones, colors)
+        fine = {number: self._is_fine(number, face) for number, face in drawn.faces.items()}
+        return Plan(drawn, self._scale, self._tones, colors, fine)
 
     def paint(self, plan: Plan) -> np.ndarray:
         """Return the frame with its surroundings and its drawings, uint8 [H, W, 3]."""
@@ -126,7 +129,7 @@ class Compositor:
         elif plan.tones is not None:
             picture = color.toned(picture, plan.tones, options.surroundings)
         for number, face in plan.drawn.faces.items():
-            picture = _pasted(picture, face, plan.colors.get(number))
+            picture = _pasted(picture, face, plan.colors.get(number), fine=plan.fine[number])
         return picture
 
     def finish(self, plan: Plan, picture: np.ndarray) -> StylizedFrame:
@@ -148,6 +151,7 @@ class Compositor:
             {
                 "tones": {} if self._tones is None else {"mean": self._tones},
                 "scale": self._scale,
+                "fine": {str(number): fine for number, fine in self._fine.items()},
                 "colors": {name: one.snapshot() for name, one in self._filters.items()},
             }
         )
@@ -160,6 +164,7 @@ class Compositor:
         """Take over both snapshots, which `nested` has opened; what was empty is missing there."""
         self._begin_scene()
         self._tones, self._scale = state.get("tones", {}).get("mean"), state.get("scale", 0.0)
+        self._fine = {int(number): fine for number, fine in state.get("fine", {}).items()}
         self._last = tuple(state.get("last", {}).values())
         for name, values in state.get("colors", {}).items():
             self._filter(name).restore(values)
@@ -167,13 +172,13 @@ class Compositor:
     def _begin_scene(self) -> None:
         self._tones: np.ndarray | None = None  # what the last drawings did to their frame's colours
         self._scale = 0.0  # of the first face in the scene: strokes stay as wide as they are
+        self._fine: dict[int, bool] = {}  # by number: lines stay as sharp as they are
         self._filters: dict[str, OneEuro] = {}
 
     def _note_scale(self, drawn: DrawnFrame) -> None:
         """Before the first face of a scene its frames stay as filmed."""
-        faces = [(f.crop, f.portrait.face.photo_to(len(f.crop))) for f in drawn.faces.values()]
-        if faces and not self._scale:
-            self._scale = face_scale(faces)
+        if drawn.faces and not self._scale:
+            self._scale = face_scale([_placed(face) for face in drawn.faces.values()])
 
     def _note_tones(self, drawn: DrawnFrame) -> None:
         """Frames have the tones of their drawings, or of the last ones in the scene."""
@@ -186,10 +191,15 @@ class Compositor:
         if known:
             self._tones = np.mean(known, axis=0)
 
+    def _is_fine(self, number: int, face: DrawnFace) -> bool:
+        """Whether drawings of somebody are made finer: as where the scene first showed them."""
+        if number not in self._fine:
+            self._fine[number] = not self.temporal.quick and is_larger(_placed(face))
+        return self._fine[number]
+
     def _colors(self, name: str, frame: Frame, face: DrawnFace) -> np.ndarray | None:
         """Compare a drawing with the untouched frame under it, filtered over time: as `compare`."""
-        matrix = face.portrait.face.photo_to(len(face.crop))
-        colors = compare_colors(frame.rgb, face.crop, matrix)
+        colors = compare_colors(frame.rgb, *_placed(face))
         if colors is None:
             return None
         over_time, time = self._filter(name), float(frame.time)
@@ -204,11 +214,17 @@ class Compositor:
         return self._filters[name]
 
 
-def _pasted(picture: np.ndarray, face: DrawnFace, colors: np.ndarray | None) -> np.ndarray:
+def _placed(face: DrawnFace) -> Placed:
+    return face.crop, face.portrait.face.photo_to(len(face.crop))
+
+
+def _pasted(
+    picture: np.ndarray, face: DrawnFace, colors: np.ndarray | None, *, fine: bool
+) -> np.ndarray:
     """Return `picture`, what the frame shows by now, with one more drawing in it."""
     look, crop = face.look, face.crop
     options = replace(look.options, samples=1, output_size=0, surroundings=0.0, ai_label=False)
     if options.color == "keep":
         crop = crop if colors is None else color.recolor(crop, colors)
         options = replace(options, color="style")
-    return look.stylizer.paste(picture, [face.portrait], [crop], options)
+    return look.stylizer.paste(picture, [face.portrait], [crop], options, fine=fine)

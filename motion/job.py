@@ -33,7 +33,7 @@ from motion.stages import Source, drawn
 from motion.stream import kept_threads
 from motion.temporal import Stabilizer, TemporalOptions
 
-JOB_VERSION = 3
+JOB_VERSION = 4
 RATE_WINDOW = 60  # frames over which the speed is measured
 
 ShouldStop = Callable[[], bool]

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ import torch.nn.functional as F
 from engine.card import UPSCALER_FILE
 from engine.enlarge import enlarged
 from engine.errors import CheckpointError, PackError
+from engine.image import resize
 from engine.library import StyleLibrary
 from engine.models.upscaler import Upscaler, upscaler_from_state
 from engine.options import StylizeOptions
 from engine.pack import load_pack, save_pack
 from engine.pipeline import Stylizer
 from engine.runtime import Runtime
+from motion.media import Frame
+from motion.temporal import TemporalOptions, stylize
 from tests.motion.test_follow import texture
 from tests.motion.test_temporal import face
 from tests.packs import write_packs
@@ -75,13 +79,12 @@ def test_other_files_are_refused(library, tmp_path):
         Stylizer.load("cartoon", StyleLibrary([folder]), RUNTIME)
 
 
-def test_only_what_is_shown_larger_is_enlarged(stylizer):
+def test_only_what_fits_is_enlarged(stylizer):
     base, drawing = stylizer.style.base, texture(32, 32)
-    assert enlarged(drawing, 1.5, base).shape == (64, 64, 3)
-    assert enlarged(drawing, 1.2, base) is drawing
+    assert enlarged(drawing, base).shape == (64, 64, 3)
     odd, large = texture(31, 32), texture(1024, 1024)
-    assert enlarged(odd, 2.0, base) is odd and enlarged(large, 2.0, base) is large
-    assert enlarged(drawing, 2.0, replace(base, upscaler=None)) is drawing
+    assert enlarged(odd, base) is odd and enlarged(large, base) is large
+    assert enlarged(drawing, replace(base, upscaler=None)) is drawing
 
 
 @pytest.mark.parametrize(("size", "is_finer"), [(10.0, True), (2.0, False)])
@@ -99,5 +102,27 @@ def test_a_crop_of_a_chosen_size_is_enlarged(stylizer):
     portrait = stylizer.encode(texture(240, 240))[0]
     drawn = stylizer.render(portrait)
     whole = stylizer.crop(portrait, drawn, StylizeOptions(output_size=64))
-    assert np.array_equal(whole, enlarged(drawn, 2.0, stylizer.style.base))
-    assert np.array_equal(stylizer.crop(portrait, drawn, StylizeOptions()), drawn)
+    assert np.array_equal(whole, enlarged(drawn, stylizer.style.base))
+    for size in (0, 40):
+        plain = stylizer.crop(portrait, drawn, StylizeOptions(output_size=size))
+        assert np.array_equal(plain, resize(drawn, size or 32, size or 32))
+
+
+def test_a_face_of_a_film_stays_as_fine_as_it_was(stylizer):
+    """It comes nearer, from as large as its drawing to three times as large."""
+    frames = [Frame(i, Fraction(i, 30), texture(240, 240)) for i in range(6)]
+    sizes, asked = [4.0, 5.0, 6.0, 8.0, 10.0, 12.0], []
+    real = Stylizer.paste
+
+    def paste(self, *arguments, fine=None):
+        asked.append(fine)
+        return real(self, *arguments, fine=fine)
+
+    for way, expected in ((sizes, False), (sizes[::-1], True)):
+        found = iter([[face(size=size)] for size in way])
+        own = Stylizer(stylizer.style, lambda rgb, found=found: next(found))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Stylizer, "paste", paste)
+            list(stylize(own, frames, None, TemporalOptions(look_ahead=2)))
+        assert asked == [expected] * 6
+        asked.clear()
