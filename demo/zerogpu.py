@@ -22,7 +22,6 @@ import numpy as np
 from gradio.context import LocalContext
 
 from demo.words import warn
-from engine.compose import Placed, composed
 from engine.detect import Detector, Face
 from engine.errors import Cancelled
 from engine.options import StylizeOptions
@@ -153,6 +152,11 @@ class BorrowingStylizer(Stylizer):
         self._lent = {name: lent(name) for name in FIRST_GUESS}
         self.spare = spare
 
+    @property
+    def finishing(self) -> Style:
+        """As of `Stylizer`, on the processor: it is little work."""
+        return self.spare().style
+
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """As of `Stylizer`."""
         return self._lent["detect"](rgb)
@@ -201,12 +205,6 @@ class BorrowingStylizer(Stylizer):
         faces = self.detect(rgb) if faces is None else faces
         more = {"method": method} | ({} if settings is None else {"settings": settings})
         return self._lent["reference"](rgb, list(faces), more)
-
-    def _composed(
-        self, rgb: np.ndarray, placed: Sequence[Placed], options: StylizeOptions
-    ) -> np.ndarray:
-        # On the processor: what is drawn around the faces is little work.
-        return composed(rgb, placed, options, self.spare().style)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: Callable[[], bool] | None

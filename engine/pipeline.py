@@ -48,10 +48,7 @@ class Stylizer:
     """
 
     def __init__(
-        self,
-        style: Style,
-        detector: Detector | None = None,
-        distance: Distance | None = None,
+        self, style: Style, detector: Detector | None = None, distance: Distance | None = None
     ) -> None:
         self.style, self.card, self.runtime = style, style.card, style.base.runtime
         self._detector = detector
@@ -67,6 +64,11 @@ class Stylizer:
     ) -> Stylizer:
         """Load a style by name, or from a folder such as ./mine; raises PackError."""
         return cls((library or StyleLibrary()).load(name, runtime), detector)
+
+    @property
+    def finishing(self) -> Style:
+        """The style whose small networks draw around faces and make them finer."""
+        return self.style
 
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """Return the faces in uint8 RGB [H, W, 3], largest first; [] if there is none.
@@ -185,8 +187,7 @@ class Stylizer:
     ) -> np.ndarray:
         """Return the photo with the rendered crops [R, R, 3] at the places of their portraits.
 
-        What surrounds them is drawn too, or takes on their tones, as far as
-        `options.surroundings` says. `fine` as of `composed`.
+        What surrounds them is drawn or toned as far as the options say. `fine`: as of `composed`.
         """
         options = options or self.card.options()
         placed = []
@@ -194,13 +195,13 @@ class Stylizer:
             if not len(portrait.landmarks):  # no face in a picture: the crop is the picture
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options, self.style, fine=fine)
+        return composed(rgb, placed, options, self.finishing, fine=fine)
 
     def crop(self, portrait: Portrait, rendered: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """Return a rendered crop as a picture of its own: colours, eyes and size as chosen."""
         shaped = portrait.shaped(portrait.recolored(rendered, options.color), options)
         is_fine = options.output_size >= WORTH * len(shaped)
-        return finished(enlarged(shaped, self.style.base) if is_fine else shaped, options)
+        return finished(enlarged(shaped, self.finishing.base) if is_fine else shaped, options)
 
     def __call__(
         self,
@@ -226,7 +227,7 @@ class Stylizer:
             if not (options.whole_photo and len(portrait.landmarks)):
                 return self.crop(portrait, crop, options)
             placed.append(placed_by(portrait, crop, options))
-        return composed(rgb, placed, options, self.style)
+        return composed(rgb, placed, options, self.finishing)
 
     def _portraits(
         self, rgb: np.ndarray, faces: Sequence[Face], should_stop: ShouldStop | None

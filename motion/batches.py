@@ -78,7 +78,7 @@ class Batches:
         parts: Sequence[Sequence[T]],
     ) -> None:
         """Add the results of all parts, or of those before the first one that fails."""
-        if self.num_calls == 1:
+        if self.num_calls == 1 or len(parts) == 1:
             for part in parts:
                 results += call(part)
             return

@@ -8,6 +8,7 @@ is, not by its number, which depends on every frame.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,8 @@ class _FirstLook:
         self._count += 1
         base, space = self._stylizer.style.base, self._stylizer.card.encoder_space
         seen = [(rgb, face) for face in faces.values()]
-        portraits = self._encode(lambda part: encode_faces(part, base, space), seen)
+        read = partial(encode_faces, base=base, space=space, with_detail=False)
+        portraits = self._encode(read, seen)
         for (number, face), portrait in zip(faces.items(), portraits, strict=True):
             self._sightings.append((scene, number, time, points_of(face)))
             self._codes.append(portrait.ws[0].double().numpy())

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import gradio as gr
@@ -125,3 +126,10 @@ def test_what_surrounds_faces_is_drawn_on_the_processor(borrowing: Studio, monke
     portraits = stylizer.encode(RGB)
     stylizer.paste(RGB, portraits, [stylizer.render(p, options) for p in portraits], options)
     assert len(used) == 2 and all(style is spare.style for style in used)
+    made_finer = []
+    monkeypatch.setattr(
+        "engine.pipeline.enlarged", lambda drawing, base: made_finer.append(base) or drawing
+    )
+    crop = replace(options, whole_photo=False, output_size=1024)
+    stylizer.crop(portraits[0], stylizer.render(portraits[0], crop), crop)
+    assert made_finer == [spare.style.base]
