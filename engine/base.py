@@ -190,13 +190,13 @@ def read_base(pack: Pack, runtime: Runtime) -> Base:
         DETAIL_FILE: detail_from_state,
         UPSCALER_FILE: upscaler_from_state,
     }
-    rest = [
-        freeze(build(pack, file, make), runtime) if pack.has(file) else None
+    rest = {
+        file: freeze(build(pack, file, make), runtime) if pack.has(file) else None
         for file, make in optional.items()
-    ]
-    if rest[-2] is not None:
-        _check_detail(pack, rest[-2])
-    return Base(pack, runtime, freeze(generator, runtime), encoders, *rest)
+    }
+    if rest[DETAIL_FILE] is not None:
+        _check_detail(pack, rest[DETAIL_FILE])
+    return Base(pack, runtime, freeze(generator, runtime), encoders, *rest.values())
 
 
 def freeze(network: nn.Module, runtime: Runtime) -> nn.Module:

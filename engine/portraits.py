@@ -132,8 +132,7 @@ def with_codes(portraits: Sequence[Portrait], base: Base) -> list[Portrait]:
         for index, portrait in enumerate(portraits):
             values = (together.ws, together.mu, together.logvar)
             own = Codes(*(None if x is None else x[index : index + 1].clone() for x in values))
-            codes = {"ws": own.ws, "mu": own.mu, "logvar": own.logvar}
-            found.append(replace(portrait, **codes, attributes=base.attributes(own)))
+            found.append(replace(portrait, **vars(own), attributes=base.attributes(own)))
     return found
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import OutOfMemory
-from engine.pipeline import Portrait, Stylizer
-from engine.portraits import read_detail, with_codes
+from engine.pipeline import Portrait
+from engine.portraits import read_detail
 from engine.runtime import Runtime
 from motion.person import Look
 from motion.stream import workers
@@ -107,11 +107,6 @@ def usual_workers(runtime: Runtime) -> int:
     Half as many as there are processors: what goes on beside it needs the others.
     """
     return min((runtime.num_threads + 1) // 2, MOST_WORKERS)
-
-
-def encoded(stylizer: Stylizer, framed: Sequence[Portrait]) -> list[Portrait]:
-    """Encode framed faces; their detail is read while drawing."""
-    return with_codes(framed, stylizer.style.base)
 
 
 def drawn(look: Look, portraits: Sequence[Portrait]) -> list[np.ndarray]:

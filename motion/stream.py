@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from typing import Any, TypeVar
 
 import torch
@@ -74,8 +74,15 @@ def side_by_side(call: Callable[[T], R], items: Iterable[T], num_workers: int) -
 
 
 def workers(count: int, num_threads: int = 1) -> ThreadPoolExecutor:
-    """Return a pool of threads in each of which torch computes on `num_threads` processors."""
-    return ThreadPoolExecutor(count, "worker", use_threads, (num_threads,))
+    """Return a pool of threads in each of which torch computes on `num_threads` processors.
+
+    All start now, so that nobody else's thread starts with the number these set.
+    """
+    pool = ThreadPoolExecutor(count, "worker", use_threads, (num_threads,))
+    together = Barrier(count)
+    with kept_threads():
+        wait([pool.submit(together.wait) for _ in range(count)])
+    return pool
 
 
 def _submitted(

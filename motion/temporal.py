@@ -23,8 +23,8 @@ from engine.detect import Face
 from engine.errors import Cancelled, OptionError
 from engine.options import StylizeOptions
 from engine.pipeline import Portrait, Stylizer
-from engine.portraits import crop_size, framed_faces
-from motion.batches import Batches, drawn, encoded, usual_batches, usual_workers
+from engine.portraits import crop_size, framed_faces, with_codes
+from motion.batches import Batches, drawn, usual_batches, usual_workers
 from motion.composing import Compositor, DrawnFace, DrawnFrame, StylizedFrame
 from motion.means import Means
 from motion.person import Look, Person
@@ -256,11 +256,12 @@ class Stabilizer:
     def _encoded(self, seen: Sequence[tuple[np.ndarray, Face]]) -> list[Portrait]:
         """Cut faces out of the frames they were seen in, and encode them unless students draw."""
         base, space = self.stylizer.style.base, self.stylizer.card.encoder_space
+        size = None if self.temporal.quick else crop_size(base, space, with_detail=False)
+        cut_out = partial(framed_faces, base=base, space=space, size=size)
+        framed = self._cut_out(cut_out, seen)
         if self.temporal.quick:
-            return self._cut_out(lambda part: framed_faces(part, base, space), seen)
-        size = crop_size(base, space, with_detail=False)
-        framed = self._cut_out(lambda part: framed_faces(part, base, space, size), seen)
-        return self._batches(partial(encoded, self.stylizer), framed)
+            return framed
+        return self._batches(partial(with_codes, base=base), framed)  # detail is read while drawing
 
     def _is_chosen(self, number: int) -> bool:
         """Whether a track is drawn: `options.faces` counts tracks, `people` may name None."""

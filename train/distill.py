@@ -40,6 +40,7 @@ from train.distill_config import PRESETS, WIDENING, DistillConfig
 from train.distributed import join_processes, take_step
 from train.encoder import cosine_fall
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
+from train.losses import drawing_losses
 from train.metrics import perceptual_distances, psnr
 from train.teacher import drawn_by
 
@@ -157,7 +158,7 @@ def train(config: DistillConfig) -> None:
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / config.images))
             optimizer.zero_grad(set_to_none=True)
             for share in run.shares("S"):
-                losses = student_losses(S(share.rows(x).to(**layout)), share.rows(y), distance)
+                losses = drawing_losses(S(share.rows(x).to(**layout)), share.rows(y), distance)
                 loss = sum(weights[name] * term for name, term in losses.items())
                 (loss / run.accumulate).backward()
                 run.record(losses)
@@ -205,17 +206,6 @@ def load_lessons(config: DistillConfig, stylizer: Stylizer) -> tuple[Lessons, Le
         drawings = drawn_by(stylizer, photos, Path(config.out) / f"teacher-{name}.safetensors")
         parts.append(Lessons(photos.images, drawings))
     return parts[0], parts[1]
-
-
-def student_losses(
-    drawn: Tensor, wanted: Tensor, distance: PerceptualDistance | None
-) -> dict[str, Tensor]:
-    """The unweighted terms for pictures [N, 3, R, R]; without a network no perceptual one."""
-    drawn = drawn.float()
-    terms = {"l1": (drawn - wanted).abs().mean()}
-    if distance is not None:
-        terms["perceptual"] = distance(drawn, wanted).mean()
-    return terms
 
 
 def check_size(S: Student) -> None:

@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from engine.models.perceptual import PerceptualDistance
 from train.distributed import WHOLE, Share
 
 
@@ -79,3 +80,14 @@ def enlarged_face(images: torch.Tensor) -> torch.Tensor:
     top, left = round(0.34 * size), round(0.25 * size)
     face = images[..., top : top + size // 2, left : left + size // 2]
     return F.interpolate(face, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def drawing_losses(
+    drawn: torch.Tensor, wanted: torch.Tensor, distance: PerceptualDistance | None
+) -> dict[str, torch.Tensor]:
+    """How far drawings [N, 3, R, R] are from those wanted; without a network no perceptual term."""
+    drawn = drawn.float()
+    terms = {"l1": (drawn - wanted).abs().mean()}
+    if distance is not None:
+        terms["perceptual"] = distance(drawn, wanted).mean()
+    return terms

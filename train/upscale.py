@@ -30,6 +30,7 @@ from train.distill import random_square
 from train.distributed import join_processes, take_step
 from train.encoder import cosine_fall
 from train.loop import Run, autocast, ema_beta, set_lr, update_ema
+from train.losses import drawing_losses
 from train.metrics import psnr
 from train.packs import save_base
 
@@ -107,7 +108,7 @@ def train(config: UpscaleConfig) -> None:
             set_lr(optimizer, config.lr * cosine_fall(run.cur_nimg / config.images))
             optimizer.zero_grad(set_to_none=True)
             for share in run.shares("U"):
-                losses = upscaler_losses(U(share.rows(small)), share.rows(drawings), distance)
+                losses = drawing_losses(U(share.rows(small)), share.rows(drawings), distance)
                 loss = losses["l1"] + config.perceptual_weight * losses.get("perceptual", 0.0)
                 (loss / run.accumulate).backward()
                 run.record(losses)
@@ -142,17 +143,6 @@ def made_small(drawings: Tensor, blur: float) -> Tensor:
     x = F.pad(drawings, (reach,) * 4, mode="reflect")
     x = F.conv2d(F.conv2d(x, kernel, groups=3), kernel.mT, groups=3)
     return F.avg_pool2d(x, TIMES)
-
-
-def upscaler_losses(
-    enlarged: Tensor, drawings: Tensor, distance: PerceptualDistance | None
-) -> dict[str, Tensor]:
-    """The unweighted terms for pictures [N, 3, R, R]; without a network no perceptual one."""
-    enlarged = enlarged.float()
-    terms = {"l1": (enlarged - drawings).abs().mean()}
-    if distance is not None:
-        terms["perceptual"] = distance(enlarged, drawings).mean()
-    return terms
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from engine.portraits import frame, read_detail
 
 SIZES = {"12 megapixels": (4000, 3000), "640 px": (640, 480)}
 STAGES = ("read", "detect", "align", "encode", "detail", "generate", "paste", "write")
-PATH = STAGES[1:7]  # without the files: what is done to a photo
+PATH = STAGES[1:-1]  # without the files: what is done to a photo
 
 
 def stage_rows(stylizer: Stylizer, repeat: int) -> list[dict[str, Any]]:

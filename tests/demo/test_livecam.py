@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import livecam
 from demo.livecam import LONGEST_SIDE, NO_FACE, LiveCamera, Viewer, frame_of
 from demo.studio import Studio
 from demo.tabs.live import LivePart
 from engine.errors import DetectorError, ImageError
 from engine.library import StyleLibrary
 from motion.live import LiveSettings
+from motion.stream import workers
 from tests.engine.test_student import give_student
 from tests.packs import write_base, write_style
 
@@ -129,8 +129,8 @@ def test_the_callback_leaves_nothing_on_the_disk(camera: LiveCamera, cache: Path
 
 def test_live_pictures_are_drawn_on_one_processor_each():
     before = torch.get_num_threads()
-    workers = livecam.single_threads(2)
-    assert {workers.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
+    pool = workers(2)
+    assert {pool.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
     assert torch.get_num_threads() == before
     counted = []
     thread = threading.Thread(target=lambda: counted.append(torch.get_num_threads()))

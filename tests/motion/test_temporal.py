@@ -203,7 +203,7 @@ def test_a_restart_gives_the_same_pixels(stylizer, temporal, stopped_after, opti
 
 def test_quick_films_are_drawn_by_the_student_alone(stylizer, monkeypatch):
     slow = drawn(stylizer, clip(6), [[face()]] * 6)
-    for name in ("encoded", "drawn"):
+    for name in ("with_codes", "drawn"):
         monkeypatch.setattr(f"motion.temporal.{name}", None)
     done = drawn(stylizer, clip(6), [[face()]] * 6, temporal=QUICK)
     for one, other, frame in zip(done, slow, clip(6), strict=True):

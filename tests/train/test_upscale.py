@@ -15,6 +15,7 @@ from engine.pack import load_pack
 from engine.runtime import pick_runtime
 from tests.train.test_recipes import assert_same_state, parts_of
 from train import upscale
+from train.losses import drawing_losses
 from train.upscale import UpscaleConfig, lesson, made_small
 
 
@@ -69,7 +70,7 @@ def test_it_learns_to_be_sharper_than_bicubic(config):
     for step in range(150):
         generator = torch.Generator().manual_seed(step)
         small, wanted = lesson(_stripes(8, generator), config, generator)
-        loss = upscale.upscaler_losses(network(small), wanted, None)["l1"]
+        loss = drawing_losses(network(small), wanted, None)["l1"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
